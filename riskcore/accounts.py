@@ -1,0 +1,129 @@
+"""Margin accounts as columns: one row a margin pool, its balances and positions in CSR form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arrays import FloatArray, IntArray, NameArray, frozen, require, require_pointers
+from .errors import InputError
+from .instruments import InstrumentTable
+
+CROSS = ""
+"""In `AccountBook.isolated`: the pool is a cross-margin pool."""
+
+
+@dataclass(frozen=True)
+class AccountBook:
+    """Margin pools in columnar form.
+
+    A pool is what is margined and liquidated as one: the cross positions of one sub-account with its balances, or one
+    isolated position with the margin set aside for it. An account is one or more pools with the same `account` name.
+
+    Parameters
+    ----------
+    instruments
+        The contracts positions refer to.
+    account, sub_account, isolated
+        Names, shape (n_pools,). `isolated` is the symbol of the isolated position, "" for a cross pool.
+    balance_pointer, balance_asset, balance
+        Balances in CSR form: those of pool p are entries balance_pointer[p] : balance_pointer[p + 1]; asset position
+        and amount in units of the asset (negative: borrowed).
+    position_pointer, position_instrument, quantity, entry_price, leverage
+        Positions in CSR form: instrument position, signed contracts, entry price in quote units, and the leverage
+        chosen by the user (NaN: the highest the venue allows at that size).
+
+    Raises
+    ------
+    InputError
+        Names the first row and column that is not usable: an unknown instrument or asset, a NaN or zero quantity, a
+        price that is not positive.
+
+    Examples
+    --------
+    >>> table = InstrumentTable.linear_perpetuals(["BTC"])
+    >>> book = AccountBook(table, ["a"], ["main"], [CROSS], [0, 1], [0], [900.0], [0, 1], [0], [0.1], [60000.0], [np.nan])
+    >>> len(book), book.quantity.tolist()
+    (1, [0.1])
+
+    See Also
+    --------
+    book_from_records : the same from one mapping an account.
+    """
+
+    instruments: InstrumentTable
+    account: NameArray
+    sub_account: NameArray
+    isolated: NameArray
+    balance_pointer: IntArray
+    balance_asset: IntArray
+    balance: FloatArray
+    position_pointer: IntArray
+    position_instrument: IntArray
+    quantity: FloatArray
+    entry_price: FloatArray
+    leverage: FloatArray
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        for name in ("account", "sub_account", "isolated"):
+            set_(self, name, frozen(getattr(self, name), np.str_))
+        for name in ("balance_pointer", "balance_asset", "position_pointer", "position_instrument"):
+            set_(self, name, frozen(getattr(self, name), np.int64))
+        for name in ("balance", "quantity", "entry_price", "leverage"):
+            set_(self, name, frozen(getattr(self, name), np.float64))
+        self._check()
+
+    def _check(self) -> None:
+        n = len(self.account)
+        require_pointers(self.balance_pointer, n, len(self.balance), "balance_pointer")
+        require_pointers(self.position_pointer, n, len(self.quantity), "position_pointer")
+        assets, contracts = len(self.instruments.assets), len(self.instruments)
+        known = (self.balance_asset >= 0) & (self.balance_asset < assets)
+        require(known, self.balance_asset, "unknown asset position", "balance_asset")
+        known = (self.position_instrument >= 0) & (self.position_instrument < contracts)
+        require(known, self.position_instrument, "unknown instrument position", "position_instrument")
+        require(np.isfinite(self.balance), self.balance, "must be a finite number", "balance")
+        usable = np.isfinite(self.quantity) & (self.quantity != 0)
+        require(usable, self.quantity, "must be a finite number other than zero", "quantity")
+        usable = np.isfinite(self.entry_price) & (self.entry_price > 0)
+        require(usable, self.entry_price, "must be positive", "entry_price")
+        usable = np.isnan(self.leverage) | ((self.leverage > 0) & np.isfinite(self.leverage))
+        require(usable, self.leverage, "must be positive", "leverage")
+
+    def __len__(self) -> int:
+        return len(self.account)
+
+    def take(self, rows: IntArray) -> AccountBook:
+        """The book of these pools, in this order."""
+        balances, balance_pointer = csr_entries(self.balance_pointer, rows)
+        positions, position_pointer = csr_entries(self.position_pointer, rows)
+        return AccountBook(
+            self.instruments,
+            self.account[rows],
+            self.sub_account[rows],
+            self.isolated[rows],
+            balance_pointer,
+            self.balance_asset[balances],
+            self.balance[balances],
+            position_pointer,
+            self.position_instrument[positions],
+            self.quantity[positions],
+            self.entry_price[positions],
+            self.leverage[positions],
+        )
+
+
+def csr_entries(pointers: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Entries of the given CSR rows, in order, and the pointers over them.
+
+    Examples
+    --------
+    >>> entries, pointers = csr_entries(np.array([0, 2, 2, 5]), np.array([2, 0]))
+    >>> entries.tolist(), pointers.tolist()
+    ([2, 3, 4, 0, 1], [0, 3, 5])
+    """
+    first, counts = pointers[rows], pointers[np.asarray(rows) + 1] - pointers[rows]
+    out = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    return np.arange(out[-1]) + np.repeat(first - out[:-1], counts), out

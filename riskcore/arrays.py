@@ -1,0 +1,58 @@
+"""Array types of the public signatures, and the checks every value object makes on its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import InputError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+TimeArray = NDArray[np.datetime64]
+NameArray = NDArray[np.str_]
+
+
+def frozen(values: ArrayLike, dtype: type | str) -> NDArray[np.generic]:
+    """Contiguous read-only copy of `values`; a caller's later writes do not reach it."""
+    array = np.array(values, dtype=dtype, order="C", copy=True)
+    array.setflags(write=False)
+    return array
+
+
+def require(ok: BoolArray, values: NDArray[np.generic], problem: str, column: str) -> None:
+    """Raise InputError naming the first row where `ok` is false."""
+    if not ok.all():
+        row = int(np.flatnonzero(~ok)[0])
+        raise InputError(problem, row=row, column=column, value=values[row].item())
+
+
+def require_pointers(pointers: IntArray, rows: int, entries: int, column: str) -> None:
+    """Check a CSR pointer array: `rows + 1` non-falling offsets from 0 to `entries`."""
+    if len(pointers) != rows + 1 or pointers[0] != 0 or pointers[-1] != entries or (np.diff(pointers) < 0).any():
+        raise InputError(f"is not a CSR pointer over {rows} rows and {entries} entries", column=column)
+
+
+def positions_of(names: Sequence[str], wanted: Sequence[str], column: str) -> IntArray:
+    """Position of each wanted name among `names`; an unknown one raises InputError with its row.
+
+    Examples
+    --------
+    >>> positions_of(("BTC", "ETH"), ["ETH", "BTC", "ETH"], "symbol").tolist()
+    [1, 0, 1]
+    """
+    place = {name: i for i, name in enumerate(names)}
+    out = np.empty(len(wanted), dtype=np.int64)
+    for row, name in enumerate(wanted):
+        if name not in place:
+            raise InputError(f"unknown {column}; known are {_shortened(names)}", row=row, column=column, value=str(name))
+        out[row] = place[name]
+    return out
+
+
+def _shortened(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:8])
+    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown

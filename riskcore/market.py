@@ -1,0 +1,158 @@
+"""Marks, indices and funding: at one instant (`MarketState`) and over time (`MarketHistory`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arrays import FloatArray, IntArray, TimeArray, frozen, require
+from .errors import InputError
+from .instruments import InstrumentTable
+
+UNIT_INDEX = -1
+"""In `MarketHistory.index_series`: the asset is the base asset, worth one."""
+
+
+@dataclass(frozen=True)
+class MarketState:
+    """What was known of prices at one instant.
+
+    Parameters
+    ----------
+    time
+        The instant, UTC, datetime64[ns].
+    mark
+        Mark price of each instrument, quote units, shape (n_instruments,). NaN where the instrument has no mark; a
+        position in it is then an error, not a zero.
+    index
+        Price of each asset in the base asset, shape (n_assets,); the base asset's is 1.
+    """
+
+    time: np.datetime64
+    mark: FloatArray
+    index: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("mark", "index"):
+            column = frozen(getattr(self, name), np.float64)
+            object.__setattr__(self, name, column)
+            require(np.isnan(column) | ((column > 0) & np.isfinite(column)), column, "price must be positive", name)
+
+
+@dataclass(frozen=True)
+class MarketHistory:
+    """Bars of price series on a regular UTC grid, and which series marks which instrument or prices which asset.
+
+    Parameters
+    ----------
+    instruments
+        The contracts; `mark_series[i]` is the column of prices that marks instrument i.
+    times
+        Bar opens, datetime64[ns], UTC, shape (n_bars,), equally spaced by `step`.
+    open, high, low, close
+        Prices, shape (n_bars, n_series). NaN where a series has no bar (not listed yet, or a gap): never filled.
+    mark_series
+        Column of prices for each instrument, shape (n_instruments,).
+    index_series
+        Column of prices for each asset, or UNIT_INDEX (-1) for the base asset, shape (n_assets,).
+    funding
+        Funding rate charged at `times[k]` to who holds instrument i then, shape (n_bars, n_instruments), as a fraction
+        of notional; 0 where none is charged. Longs pay positive rates.
+    source
+        Which table the marks came from, in words.
+
+    Notes
+    -----
+    A bar with open `times[k]` is known at `times[k] + step`. An account seen at `times[i]` is valued at the close of
+    bar i - 1 and lives through bars i, i + 1, ...
+
+    Raises
+    ------
+    InputError
+        Shapes that disagree, an irregular or unsorted grid, a non-positive price, high below low, a close outside them.
+    """
+
+    instruments: InstrumentTable
+    times: TimeArray
+    open: FloatArray
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    mark_series: IntArray
+    index_series: IntArray
+    funding: FloatArray
+    source: str = "mark"
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "times", frozen(self.times, "datetime64[ns]"))
+        for name in ("open", "high", "low", "close", "funding"):
+            set_(self, name, frozen(getattr(self, name), np.float64))
+        for name in ("mark_series", "index_series"):
+            set_(self, name, frozen(getattr(self, name), np.int64))
+        self._check_shapes()
+        self._check_values()
+
+    def _check_shapes(self) -> None:
+        bars, series = self.close.shape
+        expected = dict.fromkeys(("open", "high", "low"), (bars, series))
+        expected |= {
+            "times": (bars,),
+            "mark_series": (len(self.instruments),),
+            "index_series": (len(self.instruments.assets),),
+            "funding": (bars, len(self.instruments)),
+        }
+        for name, shape in expected.items():
+            found = getattr(self, name).shape
+            if found != shape:
+                raise InputError(f"has shape {found}, expected {shape}", column=name)
+        for name in ("mark_series", "index_series"):
+            column = getattr(self, name)
+            lowest = 0 if name == "mark_series" else UNIT_INDEX
+            require((column >= lowest) & (column < series), column, f"is not one of {series} price series", name)
+
+    def _check_values(self) -> None:
+        if len(self.times) > 1:
+            steps = np.diff(self.times)
+            require(steps > np.timedelta64(0), self.times[1:], "times must rise", "times")
+            require(steps == steps[0], self.times[1:], "bars must be equally spaced", "times")
+        for name in ("open", "high", "low", "close"):
+            values = getattr(self, name)
+            bad = np.argwhere(~(np.isnan(values) | ((values > 0) & np.isfinite(values))))
+            if len(bad):
+                row, column = bad[0]
+                raise InputError("price must be positive", row=row, column=f"{name}[{column}]", value=values[row, column])
+        for problem, wrong in (
+            ("high is below low", self.high < self.low),
+            ("close is outside [low, high]", (self.close < self.low) | (self.close > self.high)),
+        ):
+            if wrong.any():
+                row, column = np.argwhere(wrong)[0]
+                raise InputError(problem, row=row, column=f"series {column}", value=self.close[row, column])
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def step(self) -> np.timedelta64:
+        """Length of a bar."""
+        if len(self.times) < 2:
+            raise InputError("needs at least two bars to know their length", column="times")
+        return self.times[1] - self.times[0]
+
+    def state_at(self, bar: int) -> MarketState:
+        """The market as known at `times[bar]`: closes of the bar before. `bar` runs from 1 to n_bars."""
+        if not 1 <= bar <= len(self):
+            raise InputError(f"needs a bar from 1 to {len(self)}", column="bar", value=bar)
+        last = self.close[bar - 1]
+        index = np.where(self.index_series == UNIT_INDEX, 1.0, last[self.index_series])
+        return MarketState(self.times[bar - 1] + self.step, last[self.mark_series], index)
+
+    def bar_of(self, time: np.datetime64) -> int:
+        """The bar that opens at `time`, which may be the instant just after the last bar."""
+        offset = (np.datetime64(time, "ns") - self.times[0]) / self.step
+        if offset != int(offset) or not 0 <= offset <= len(self):
+            first, last = self.times[0], self.times[-1] + self.step
+            raise InputError(f"is not on the bar grid from {first} to {last}", column="time", value=str(time))
+        return int(offset)
