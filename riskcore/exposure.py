@@ -9,7 +9,8 @@ import numpy as np
 from .accounts import AccountBook, csr_entries
 from .arrays import FloatArray, IntArray
 from .compiled import CompiledBook, CompiledRules, compile_book, compile_rules
-from .margin import pool_margin, require_prices
+from .errors import InputError
+from .margin import require_prices
 from .market import UNIT_INDEX, MarketHistory, MarketState
 from .rulebook import RuleBook
 
@@ -78,46 +79,73 @@ def linearise(book: AccountBook, market: MarketState, history: MarketHistory, ru
     ([90.0], [10.0])
     """
     require_prices(book, market)
-    compiled, tables = compile_book(book), compile_rules(rules, book.instruments, book)
-    equity, maintenance = pool_margin(compiled, tables, market)
-    pools, series, weights = _entries(compiled, tables, market, history)
-    return _merge(pools, series, weights, equity, maintenance)
+    compiled = compile_book(book)
+    tables = compile_rules(rules, book.instruments, book)
+    return _expose(compiled, tables, history, market.mark[compiled.leg_instrument], market.index[compiled.row_asset])
 
 
-def _entries(
-    book: CompiledBook, tables: CompiledRules, market: MarketState, history: MarketHistory
-) -> tuple[IntArray, IntArray, FloatArray]:
+def linearise_at(book: AccountBook, bars: IntArray, history: MarketHistory, rules: RuleBook) -> Exposure:
+    """Exposure of pools each seen at its own bar's open: `linearise` at `history.state_at(bars[p])` for each pool p.
+
+    Raises
+    ------
+    InputError
+        A bar before 1 or beyond the history, or a price that is missing then.
+    """
+    outside = (bars < 1) | (bars > len(history))
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise InputError(f"needs a bar from 1 to {len(history)}", row=row, column="bar", value=int(bars[row]))
+    compiled = compile_book(book)
+    tables = compile_rules(rules, book.instruments, book)
+    pool = compiled.row_pool
+    mark = history.close[bars[pool[compiled.leg_row]] - 1, history.mark_series[compiled.leg_instrument]]
+    series = history.index_series[compiled.row_asset]
+    index = np.where(series == UNIT_INDEX, 1.0, history.close[bars[pool] - 1, series])
+    for prices, pools in ((mark, pool[compiled.leg_row]), (index, pool)):
+        if np.isnan(prices).any():
+            row = int(pools[np.flatnonzero(np.isnan(prices))[0]])
+            raise InputError("has a position or balance without a price then", row=row, column="bar", value=int(bars[row]))
+    return _expose(compiled, tables, history, mark, index)
+
+
+def _expose(
+    book: CompiledBook, tables: CompiledRules, history: MarketHistory, mark: FloatArray, index: FloatArray
+) -> Exposure:
+    """Exposure from the mark of each leg and the index price of each asset row."""
     instrument, size, row = book.leg_instrument, book.leg_size, book.leg_row
-    mark, inverse = market.mark[instrument], book.inverse[instrument]
+    inverse = book.inverse[instrument]
     value = np.where(inverse, -size / mark, size * mark)
     tier = tables.tiers_of(instrument, np.abs(value))
-    rate, deduction = tables.tier_rate[tier], tables.tier_deduction[tier]
-    n_rows = len(book.row_asset)
+    rate = tables.tier_rate[tier]
+    n_rows, n_pools = len(book.row_asset), len(book.row_pointer) - 1
     total = book.row_amount + np.bincount(row, weights=value, minlength=n_rows)
-    required = np.bincount(row, weights=np.abs(value) * rate - deduction, minlength=n_rows)
-    index = market.index[book.row_asset]
-    slope = _haircut_slope(tables, book.row_asset, total * index)
+    required = np.bincount(row, weights=np.abs(value) * rate - tables.tier_deduction[tier], minlength=n_rows)
+    slope, offset = _haircut_terms(tables, book.row_asset, total * index)
     # value moves with the log price one for one (linear) or against it (inverse, told in coin)
     turn = np.where(inverse, -1.0, 1.0)
     leg_weight = turn * (value * slope[row] - np.abs(value) * rate) * index[row]
+    series = history.index_series[book.row_asset]
+    moves = series != UNIT_INDEX
     row_weight = (total * slope - required) * index
-    row_series = history.index_series[book.row_asset]
-    moves = row_series != UNIT_INDEX
-    return (
-        np.concatenate((book.row_pool[row], book.row_pool[moves])),
-        np.concatenate((history.mark_series[instrument], row_series[moves])),
+    pool = book.row_pool
+    return _merge(
+        np.concatenate((pool[row], pool[moves])),
+        np.concatenate((history.mark_series[instrument], series[moves])),
         np.concatenate((leg_weight, row_weight[moves])),
+        np.bincount(pool, weights=total * index * slope + offset, minlength=n_pools),
+        np.bincount(pool, weights=required * index, minlength=n_pools),
     )
 
 
-def _haircut_slope(tables: CompiledRules, asset: IntArray, value: FloatArray) -> FloatArray:
-    slope = np.ones(len(asset))
+def _haircut_terms(tables: CompiledRules, asset: IntArray, value: FloatArray) -> tuple[FloatArray, FloatArray]:
+    slope, offset = np.ones(len(asset)), np.zeros(len(asset))
     for a in np.unique(asset):
         first, last = tables.haircut_pointer[a], tables.haircut_pointer[a + 1]
         mine = (asset == a) & (value > 0)
-        place = np.searchsorted(tables.haircut_floor[first:last], value[mine], side="right") - 1
-        slope[mine] = tables.haircut_rate[first:last][place]
-    return slope
+        place = first + np.searchsorted(tables.haircut_floor[first:last], value[mine], side="right") - 1
+        slope[mine], offset[mine] = tables.haircut_rate[place], tables.haircut_offset[place]
+    return slope, offset
 
 
 def _merge(pools: IntArray, series: IntArray, weights: FloatArray, equity: FloatArray, maintenance: FloatArray) -> Exposure:

@@ -66,7 +66,12 @@ class RateSchedule:
         require(rises, self.floors, "tier floors must rise from 0", "floors")
         require((self.rates > 0) & (self.rates <= 1), self.rates, "must be in (0, 1]", "rates")
         require(np.isfinite(self.deductions), self.deductions, "must be finite", "deductions")
-        require((self.max_leverage > 0) & np.isfinite(self.max_leverage), self.max_leverage, "must be positive", "max_leverage")
+        require(
+            (self.max_leverage > 0) & np.isfinite(self.max_leverage),
+            self.max_leverage,
+            "must be positive",
+            "max_leverage",
+        )
         if not self.limit > self.floors[-1]:
             raise InputError("must be above the floor of the last tier", column="limit", value=self.limit)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from .errors import InputError
@@ -69,82 +70,84 @@ def schedule_from_tiers(
     >>> schedule.deductions.tolist(), schedule.limit
     ([0.0, 50.0], 250000.0)
     """
+    at = _Place(file, table)
     if kind not in ("marginal", "cliff"):
-        raise InputError('must be "marginal" or "cliff"', file=file, column=f"{table} kind", value=kind)
-    tiers = [_tier(row, values, file, table) for row, values in enumerate(rows)]
+        raise at.error('must be "marginal" or "cliff"', None, "kind", kind)
+    tiers = [_tier(row, values, at) for row, values in enumerate(rows)]
     if not tiers:
-        raise InputError("a tier table needs at least one row", file=file, column=table)
+        raise at.error("a tier table needs at least one row")
     for row, tier in enumerate(tiers):
-        _check_tier(row, tier, file, table)
+        _check_tier(row, tier, at)
     for row, (below, tier) in enumerate(pairwise(tiers), start=1):
-        _check_step(row, below, tier, file, table)
-    floors, caps, rates, leverage, _ = zip(*tiers, strict=True)
-    deductions = _deductions(tiers, kind, file, table)
-    return RateSchedule(floors, rates, deductions, leverage, caps[-1])  # type: ignore[arg-type]  # made arrays there
+        _check_step(row, below, tier, at)
+    deductions = _marginal_deductions(tiers, at) if kind == "marginal" else _no_deductions(tiers, at)
+    floors, caps, rates, leverage = np.array([tier[:4] for tier in tiers]).T
+    return RateSchedule(floors, rates, np.array(deductions), leverage, float(caps[-1]))
 
 
-def _tier(row: int, values: Sequence[Any], file: object, table: str) -> Tier:
+class _Place(NamedTuple):
+    """Where a tier table stands."""
+
+    file: object
+    table: str
+
+    def error(self, problem: str, row: int | None = None, column: str = "", value: object = None) -> InputError:
+        return InputError(problem, file=self.file, row=row, column=f"{self.table} {column}".strip(), value=value)
+
+
+def _tier(row: int, values: Sequence[Any], at: _Place) -> Tier:
     try:
         numbers = [float(value) for value in values]
     except (TypeError, ValueError):
-        raise InputError("a tier is a list of numbers", file=file, row=row, column=table, value=values) from None
+        raise at.error("a tier is a list of numbers", row, value=values) from None
     if len(numbers) not in (4, 5) or any(math.isnan(number) for number in numbers):
-        problem = "a tier is floor, cap, maintenance rate, max leverage and perhaps a deduction"
-        raise InputError(problem, file=file, row=row, column=table, value=values)
+        raise at.error(
+            "a tier is floor, cap, maintenance rate, max leverage and perhaps a deduction", row, value=values
+        )
     return Tier(*numbers)
 
 
-def _check_tier(row: int, tier: Tier, file: object, table: str) -> None:
-    def refuse(problem: str, column: str, value: float) -> InputError:
-        return InputError(problem, file=file, row=row, column=f"{table} {column}", value=value)
-
+def _check_tier(row: int, tier: Tier, at: _Place) -> None:
     if tier.cap <= tier.floor:
-        raise refuse(f"cap is not above the floor {tier.floor:g}", "cap", tier.cap)
+        raise at.error(f"is not above the floor {tier.floor:g}", row, "cap", tier.cap)
     if not 0 < tier.rate <= 1:
-        raise refuse("maintenance rate must be in (0, 1]", "rate", tier.rate)
+        raise at.error("must be in (0, 1]", row, "rate", tier.rate)
     if not 0 < tier.max_leverage < math.inf:
-        raise refuse("max leverage must be positive", "max leverage", tier.max_leverage)
+        raise at.error("must be positive", row, "max leverage", tier.max_leverage)
     if tier.rate * tier.max_leverage > 1 + 1e-9:
-        raise refuse(f"maintenance rate is above the initial rate 1/{tier.max_leverage:g}", "rate", tier.rate)
+        raise at.error(f"is above the initial rate 1/{tier.max_leverage:g}", row, "rate", tier.rate)
+    if row == 0 and (tier.floor or tier.deduction):
+        raise at.error("floor and deduction of the first tier must be 0", row, value=tuple(tier))
 
 
-def _check_step(row: int, below: Tier, tier: Tier, file: object, table: str) -> None:
-    def refuse(problem: str, column: str, value: float) -> InputError:
-        return InputError(problem, file=file, row=row, column=f"{table} {column}", value=value)
-
+def _check_step(row: int, below: Tier, tier: Tier, at: _Place) -> None:
     if tier.floor != below.cap:
         kind = "gap" if tier.floor > below.cap else "overlap"
-        raise refuse(f"{kind}: the tier below ends at {below.cap:g}", "floor", tier.floor)
+        raise at.error(f"{kind}: the tier below ends at {below.cap:g}", row, "floor", tier.floor)
     if tier.rate < below.rate:
-        raise refuse(f"falls with size, the tier below has {below.rate:g}", "rate", tier.rate)
+        raise at.error(f"falls with size, the tier below has {below.rate:g}", row, "rate", tier.rate)
     if tier.max_leverage > below.max_leverage:
-        raise refuse(f"rises with size, the tier below has {below.max_leverage:g}", "max leverage", tier.max_leverage)
+        raise at.error(
+            f"rises with size, the tier below has {below.max_leverage:g}", row, "max leverage", tier.max_leverage
+        )
 
 
-def _deductions(tiers: list[Tier], kind: TierKind, file: object, table: str) -> list[float]:
-    if kind == "cliff":
-        given = next((row for row, tier in enumerate(tiers) if tier.deduction), None)
-        if given is not None:
-            value = tiers[given].deduction
-            raise InputError("a cliff table has no deductions", file=file, row=given, column=table, value=value)
-        return [0.0] * len(tiers)
-    deductions = [_first_deduction(tiers[0], file, table)]
+def _marginal_deductions(tiers: list[Tier], at: _Place) -> list[float]:
+    deductions = [0.0]
     for row, (below, tier) in enumerate(pairwise(tiers), start=1):
         expected = next_deduction(tier.floor, tier.rate, below.rate, deductions[-1])
         found = expected if tier.deduction is None else tier.deduction
         if abs(found - expected) > max(DEDUCTION_ROUNDING, 1e-6 * abs(expected)):
-            problem = f"the tiers before it imply {expected:g}"
-            raise InputError(problem, file=file, row=row, column=f"{table} deduction", value=found)
+            raise at.error(f"the tiers before it imply {expected:g}", row, "deduction", found)
         deductions.append(found)
     return deductions
 
 
-def _first_deduction(tier: Tier, file: object, table: str) -> float:
-    if tier.deduction:
-        raise InputError(
-            "must be 0 in the first tier", file=file, row=0, column=f"{table} deduction", value=tier.deduction
-        )
-    return 0.0
+def _no_deductions(tiers: list[Tier], at: _Place) -> list[float]:
+    for row, tier in enumerate(tiers):
+        if tier.deduction:
+            raise at.error("a cliff table has no deductions", row, "deduction", tier.deduction)
+    return [0.0] * len(tiers)
 
 
 def schedule_from_leverage(floors: ArrayLike, max_leverage: ArrayLike) -> RateSchedule:
@@ -159,12 +162,8 @@ def schedule_from_leverage(floors: ArrayLike, max_leverage: ArrayLike) -> RateSc
     >>> schedule.rates.tolist(), schedule.deductions.tolist()
     ([0.0125, 0.025], [0.0, 1875000.0])
     """
-    leverage = RateSchedule.cliff(floors, [1.0] * len(_floats(floors)), max_leverage).max_leverage
+    leverage = np.asarray(max_leverage, np.float64)
     return RateSchedule.marginal(floors, 0.5 / leverage, leverage)
-
-
-def _floats(values: ArrayLike) -> list[float]:
-    return [float(value) for value in values]  # type: ignore[union-attr, arg-type]  # one-dimensional
 
 
 def schedules_from_brackets(

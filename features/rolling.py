@@ -1,0 +1,125 @@
+"""Trailing windows and exponential averages over the rows of (T, n) arrays; a value at row k uses rows up to k only."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from ..riskcore.arrays import FloatArray, IntArray
+
+
+def rolling(values: FloatArray, window: int, operation: np.ufunc = np.add) -> FloatArray:
+    """Sum (or maximum, minimum, product) over the trailing `window` rows of each column.
+
+    Rows are cut into blocks of `window`; each result joins the tail of one block and the head of the next, so that
+    rounding does not build up along the series and a NaN reaches no window but those it stands in.
+
+    Parameters
+    ----------
+    values
+        Shape (T, n).
+    window
+        Rows, at least 1.
+    operation
+        An associative ufunc: np.add, np.maximum, np.minimum, np.multiply.
+
+    Returns
+    -------
+    FloatArray
+        Shape (T, n); NaN where fewer than `window` rows are there or one of them is NaN.
+
+    Examples
+    --------
+    >>> rolling(np.array([[1.0], [2.0], [4.0], [8.0]]), 2)[:, 0].tolist()
+    [nan, 3.0, 6.0, 12.0]
+    """
+    rows, columns = values.shape
+    if window == 1:
+        return values.copy()
+    blocks = -(-rows // window)
+    padded = np.full((blocks * window, columns), np.nan)
+    padded[:rows] = values
+    cut = padded.reshape(blocks, window, columns)
+    heads = operation.accumulate(cut, axis=1).reshape(-1, columns)
+    tails = operation.accumulate(cut[:, ::-1], axis=1)[:, ::-1].reshape(-1, columns)
+    out = np.full(values.shape, np.nan)
+    if rows >= window:
+        operation(tails[: rows - window + 1], heads[window - 1 : rows], out=out[window - 1 :])
+        out[window - 1 :: window] = heads[window - 1 : rows : window]
+    return out
+
+
+def rolling_mean(values: FloatArray, window: int) -> FloatArray:
+    """Mean over the trailing `window` rows; NaN as in `rolling`.
+
+    Examples
+    --------
+    >>> rolling_mean(np.array([[1.0], [2.0], [6.0]]), 3)[:, 0].tolist()
+    [nan, nan, 3.0]
+    """
+    return rolling(values, window) / window
+
+
+def ewma(values: FloatArray, half_life: float) -> FloatArray:
+    """Exponentially weighted mean of the rows since the last NaN of the column.
+
+    The weight of a row halves every `half_life` rows and weights add up to one over the rows there are. After a gap
+    the mean starts anew; it is NaN until a half-life of rows (rounded up) has been seen since.
+
+    Parameters
+    ----------
+    values
+        Shape (T, n).
+    half_life
+        In rows, positive.
+
+    Examples
+    --------
+    With a half-life of one row the weights of the last two are 1 and 1/2: (4 + 1) / 1.5.
+
+    >>> ewma(np.array([[2.0], [4.0]]), 1.0)[:, 0].round(4).tolist()
+    [2.0, 3.3333]
+    """
+    decay = 0.5 ** (1.0 / half_life)
+    return _ewma(np.ascontiguousarray(values), decay, int(np.ceil(half_life)))
+
+
+def last_known(values: FloatArray, max_age: int) -> FloatArray:
+    """The latest value that is not NaN among the trailing `max_age` rows; NaN where there is none.
+
+    Examples
+    --------
+    >>> last_known(np.array([[1.0], [np.nan], [np.nan]]), 2)[:, 0].tolist()
+    [1.0, 1.0, nan]
+    """
+    rows: IntArray = np.arange(len(values), dtype=np.int64)[:, None]
+    seen = np.maximum.accumulate(np.where(np.isnan(values), -1, rows), axis=0)
+    found = np.take_along_axis(values, np.maximum(seen, 0), axis=0)
+    return np.where((seen >= 0) & (rows - seen < max_age), found, np.nan)
+
+
+def lagged(values: FloatArray, rows: int) -> FloatArray:
+    """The values `rows` rows earlier; NaN where there are none."""
+    out = np.full(values.shape, np.nan)
+    if rows < len(values):
+        out[rows:] = values[: len(values) - rows]
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _ewma(values: FloatArray, decay: float, least: int) -> FloatArray:
+    rows, columns = values.shape
+    out = np.full((rows, columns), np.nan)
+    total, weight, seen = np.zeros(columns), np.zeros(columns), np.zeros(columns, np.int64)
+    for row in range(rows):
+        for column in range(columns):
+            value = values[row, column]
+            if np.isnan(value):
+                total[column], weight[column], seen[column] = 0.0, 0.0, 0
+                continue
+            total[column] = value + decay * total[column]
+            weight[column] = 1.0 + decay * weight[column]
+            seen[column] += 1
+            if seen[column] >= least:
+                out[row, column] = total[column] / weight[column]
+    return out

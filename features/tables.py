@@ -1,0 +1,84 @@
+"""Reading one table of a market folder from its Parquet or CSV file."""
+
+from __future__ import annotations
+
+import hashlib
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+
+from ..riskcore.errors import InputError
+from .schemas import COLUMNS, SourceTable, validated
+
+SUFFIXES = (".parquet", ".csv")
+HOURLY_FUNDING = "funding_rate_1h"
+
+
+def read_table(folder: Path, name: str) -> SourceTable | None:
+    """Read and check one table of a market folder; None where it has no such file.
+
+    Parameters
+    ----------
+    folder
+        The market folder.
+    name
+        One of `COLUMNS`; the file is NAME.parquet or NAME.csv.
+
+    Raises
+    ------
+    InputError
+        Both files there, a file that cannot be read, or rows that are not as the table's columns must be.
+    """
+    found = [folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise InputError(f"stands beside {found[1].name}: keep one of them", file=found[0].name)
+    return _read(found[0], name)
+
+
+def unread_files(folder: Path) -> list[str]:
+    """Data files of the folder that are not a table of a market folder, by name."""
+    files = (p for p in folder.iterdir() if p.is_file() and p.suffix in SUFFIXES)
+    return sorted(p.name for p in files if p.stem not in COLUMNS)
+
+
+def _read(path: Path, name: str) -> SourceTable:
+    try:
+        content = path.read_bytes()
+    except OSError as failure:
+        raise InputError(f"cannot be read: {failure.strerror}", file=path.name) from None
+    frame = _parsed_parquet(content, path.name) if path.suffix == ".parquet" else _parsed_csv(content, path.name)
+    frame, notes = _documented_names(frame, name)
+    frame = validated(frame, name, path.name)
+    return SourceTable(name, path.name, hashlib.sha256(content).hexdigest(), frame, notes)
+
+
+def _parsed_parquet(content: bytes, file: str) -> pd.DataFrame:
+    from pyarrow import ArrowException
+
+    try:
+        frame = pd.read_parquet(BytesIO(content))
+    except (OSError, ValueError, ArrowException) as failure:
+        raise InputError(f"is not a whole Parquet file: {_first_line(failure)}", file=file) from None
+    named = any(label is not None for label in frame.index.names)
+    return frame.reset_index(drop=not named)
+
+
+def _parsed_csv(content: bytes, file: str) -> pd.DataFrame:
+    try:
+        return pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
+    except (ValueError, OSError) as failure:
+        raise InputError(f"is not a CSV file: {_first_line(failure)}", file=file) from None
+
+
+def _documented_names(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    if name == "funding" and HOURLY_FUNDING in frame and "funding_rate" not in frame:
+        note = f"column {HOURLY_FUNDING} read as funding_rate, charged at each of its timestamps"
+        return frame.rename(columns={HOURLY_FUNDING: "funding_rate"}), (note,)
+    return frame, ()
+
+
+def _first_line(failure: Exception) -> str:
+    return (str(failure).splitlines() or [type(failure).__name__])[0]

@@ -1,0 +1,3 @@
+"""Feeds, the scoring loop, alerts and the service."""
+
+__all__: list[str] = []

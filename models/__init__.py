@@ -1,0 +1,3 @@
+"""Estimators: arrays in, probabilities or quantiles out."""
+
+__all__: list[str] = []

@@ -1,0 +1,137 @@
+"""Past price paths as scenarios, for many pools at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..riskcore.arrays import FloatArray, IntArray
+from ..riskcore.errors import InputError
+from ..riskcore.exposure import Exposure
+from ..riskcore.margin import in_chunks
+from ..riskcore.market import MarketHistory
+from .path_kernel import breach_pass
+
+STATES = 3
+"""Points a bar is seen at: every price at its low, every price at its high, every price at its close."""
+
+
+@dataclass(frozen=True)
+class PathLibrary:
+    """Joint paths of all price series over windows of the past.
+
+    Parameters
+    ----------
+    start
+        Bar at which each window opens, rising, shape (n_windows,).
+    moves
+        Log price relative to the close before the window, shape (n_windows, n_series, 3 * horizon): low, high and
+        close of each bar in turn. NaN throughout a series that misses a bar in the window.
+    horizon
+        Bars in a window.
+    """
+
+    start: IntArray
+    moves: NDArray[np.float32]
+    horizon: int
+
+    def standardised(self, scale: FloatArray) -> PathLibrary:
+        """Paths divided by the scale known at their start, `scale` of shape (n_bars + 1, n_series).
+
+        A series without prices or scale in a window borrows the standardised path of another that has them there,
+        chosen by window and series number, so that a series with a short past still shares the market's stresses.
+        """
+        moves = (self.moves / scale[self.start][:, :, None]).astype(np.float32)
+        known = np.isfinite(moves[:, :, 0])
+        for window in np.flatnonzero(~known.all(axis=1) & known.any(axis=1)):
+            donors = np.flatnonzero(known[window])
+            lacking = np.flatnonzero(~known[window])
+            moves[window, lacking] = moves[window, donors[(lacking + window) % len(donors)]]
+        return PathLibrary(self.start, moves, self.horizon)
+
+
+def collect_paths(history: MarketHistory, starts: IntArray, horizon: int) -> PathLibrary:
+    """Paths of `horizon` bars from each start; a window must end within the history and have a bar before it.
+
+    Examples
+    --------
+    >>> from ..riskcore.instruments import InstrumentTable
+    >>> times = np.datetime64("2024-01-01", "ns") + np.arange(3) * np.timedelta64(1, "h")
+    >>> p = np.array([[100.0], [110.0], [121.0]])
+    >>> history = MarketHistory(InstrumentTable.linear_perpetuals(["BTC"]), times, p, p, p, p, [0], [-1], np.zeros((3, 1)))
+    >>> collect_paths(history, np.array([1]), 2).moves[0, 0].astype(float).round(4).tolist()
+    [0.0953, 0.0953, 0.0953, 0.1906, 0.1906, 0.1906]
+    """
+    if len(starts) and (starts[0] < 1 or starts[-1] + horizon > len(history)):
+        raise InputError("windows must lie within the history", column="starts", value=int(starts[-1]))
+    logs = np.log(np.stack((history.low, history.high, history.close), axis=1))
+    before = np.log(history.close[starts - 1])
+    n_series = history.close.shape[1]
+    moves = np.empty((len(starts), n_series, STATES * horizon), dtype=np.float32)
+    for k in range(horizon):
+        step = logs[starts + k] - before[:, None, :]
+        moves[:, :, STATES * k : STATES * (k + 1)] = step.transpose(0, 2, 1)
+    moves[np.isnan(moves).any(axis=2)] = np.nan
+    return PathLibrary(starts, moves, horizon)
+
+
+def breach_probability(
+    exposure: Exposure,
+    library: PathLibrary,
+    *,
+    scale: FloatArray | None = None,
+    window_first: IntArray | None = None,
+    window_last: IntArray | None = None,
+    bandwidth: float = 0.08,
+    threads: int = 1,
+) -> tuple[FloatArray, FloatArray]:
+    """Share of paths on which each pool's worst loss exceeds its headroom, smoothed, and how many paths counted.
+
+    Parameters
+    ----------
+    exposure
+        The pools, shape n.
+    library
+        The paths; in units of `scale` if that is given, else in log price.
+    scale
+        Scale at each exposure entry, shape (n_entries,); 1 if left out.
+    window_first, window_last
+        Windows each pool may use, [first, last), shape (n,); all if left out.
+    bandwidth
+        Width of the smoothing in units of log loss.
+
+    Returns
+    -------
+    probability, count
+        Shape (n,). NaN where no path has prices for all of a pool's legs.
+    """
+    n = len(exposure)
+    scale = np.ones(len(exposure.weight)) if scale is None else np.ascontiguousarray(scale)
+    window_first = np.zeros(n, dtype=np.int64) if window_first is None else window_first
+    window_last = np.full(n, len(library.start), dtype=np.int64) if window_last is None else window_last
+    lowest, highest = library.moves.min(axis=2), library.moves.max(axis=2)
+    probability, count = np.empty(n), np.empty(n)
+
+    def run(first: int, last: int) -> None:
+        breach_pass(
+            first,
+            last,
+            exposure.pointer,
+            exposure.series,
+            exposure.weight,
+            scale,
+            exposure.headroom,
+            library.moves,
+            lowest,
+            highest,
+            window_first,
+            window_last,
+            bandwidth,
+            probability,
+            count,
+        )
+
+    in_chunks(run, n, threads)
+    return probability, count

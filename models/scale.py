@@ -1,0 +1,136 @@
+"""Forecasts of the scale of each series' moves over a horizon: what historical simulation multiplies past paths by.
+
+All work on logarithms of per-bar volatility and are pooled over series: one row is one series at one time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..riskcore.arrays import FloatArray
+from ..riskcore.errors import InputError
+from .booster import booster_from_text, booster_text, raw_scores, train_booster
+
+SCALE_PARAMETERS: dict[str, Any] = {
+    "objective": "regression",
+    "num_leaves": 31,
+    "learning_rate": 0.08,
+    "min_data_in_leaf": 250,
+    "feature_fraction": 0.5,
+    "bagging_fraction": 0.5,
+    "bagging_freq": 1,
+    "lambda_l2": 10.0,
+}
+
+
+def blended_log_scale(log_volatilities: FloatArray) -> FloatArray:
+    """Log of the root mean square of several volatilities, equal weights; last axis runs over them.
+
+    Examples
+    --------
+    >>> round(float(np.exp(blended_log_scale(np.log([1.0, 7.0])))), 6)
+    5.0
+    """
+    return 0.5 * np.log(np.mean(np.exp(2 * np.asarray(log_volatilities)), axis=-1))
+
+
+class HarScale:
+    """Heterogeneous autoregression: log future scale on logs of past volatilities over several windows.
+
+    Source: Corsi (2009), "A simple approximate long-memory model of realized volatility", in logs and pooled.
+
+    Attributes
+    ----------
+    coefficients_
+        Intercept, then one for each column.
+    names_
+        Columns it was fitted on.
+    """
+
+    coefficients_: FloatArray
+    names_: tuple[str, ...]
+
+    def fit(self, features: FloatArray, target: FloatArray, names: Sequence[str]) -> HarScale:
+        """Least squares on rows without NaN; `features` (n, k), `target` (n,) log scale."""
+        usable = np.isfinite(features).all(axis=1) & np.isfinite(target)
+        if usable.sum() <= features.shape[1] + 1:
+            raise InputError("has too few complete rows to fit volatility on", column="features", value=int(usable.sum()))
+        design = np.column_stack((np.ones(usable.sum()), features[usable]))
+        self.coefficients_ = np.linalg.lstsq(design, target[usable], rcond=None)[0]
+        self.names_ = tuple(names)
+        return self
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Log scale of each row; NaN where a column is NaN."""
+        out = np.full(len(features), self.coefficients_[0])
+        for k, coefficient in enumerate(self.coefficients_[1:]):
+            out = out + coefficient * features[:, k]
+        return out
+
+    def state(self) -> dict[str, Any]:
+        """What `from_state` needs."""
+        return {"coefficients": self.coefficients_, "names": list(self.names_)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> HarScale:
+        """The model as it was when `state` was taken."""
+        model = cls()
+        model.coefficients_ = np.asarray(state["coefficients"], dtype=np.float64)
+        model.names_ = tuple(state["names"])
+        return model
+
+
+class LearnedScale:
+    """Boosted trees on top of a heterogeneous autoregression, pooled over series.
+
+    The trees learn what the autoregression leaves, so that far outside the data the forecast stays log-linear.
+
+    Parameters
+    ----------
+    rounds, seed, threads
+        Number of trees, seed, threads (which change nothing).
+    """
+
+    def __init__(self, rounds: int = 120, seed: int = 0, threads: int = 1) -> None:
+        self.rounds, self.seed, self.threads = rounds, seed, threads
+
+    def fit(self, features: FloatArray, base: FloatArray, target: FloatArray, names: Sequence[str]) -> LearnedScale:
+        """Fit on rows whose `base` (the autoregression's log scale) and `target` are known; features may be NaN."""
+        usable = np.isfinite(base) & np.isfinite(target)
+        self.booster_ = train_booster(
+            self._columns(features, base)[usable],
+            (target - base)[usable],
+            [*names, "log_scale_har"],
+            parameters=SCALE_PARAMETERS,
+            rounds=self.rounds,
+            seed=self.seed,
+            threads=self.threads,
+        )
+        return self
+
+    def predict(self, features: FloatArray, base: FloatArray) -> FloatArray:
+        """Log scale of each row; NaN where `base` is."""
+        out = np.full(len(base), np.nan)
+        known = np.isfinite(base)
+        if known.any():
+            scores = raw_scores(self.booster_, self._columns(features, base)[known], threads=self.threads)
+            out[known] = base[known] + scores
+        return out
+
+    @staticmethod
+    def _columns(features: FloatArray, base: FloatArray) -> FloatArray:
+        return np.column_stack((features, base))
+
+    def state(self) -> dict[str, Any]:
+        """What `from_state` needs."""
+        return {"rounds": self.rounds, "seed": self.seed, "booster": booster_text(self.booster_)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> LearnedScale:
+        """The model as it was when `state` was taken."""
+        model = cls(int(state["rounds"]), int(state["seed"]))
+        model.booster_ = booster_from_text(state["booster"])
+        return model

@@ -1,0 +1,305 @@
+"""Rule-books as dated TOML files: reading, checking, choosing by date, and their fingerprint."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from .errors import InputError
+from .rulebook import HaircutSchedule, RateSchedule, RuleBook
+from .tier_tables import schedule_from_tiers
+
+VENUES = Path(__file__).parent / "venues"
+GENERIC_VENUE = "generic_usdm"
+
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "trigger": ("strict", "warning_ratio", "reduce_only_ratio"),
+    "liquidation_price": ("maintenance_at", "closing_fee"),
+    "tiers": ("kind", "tables"),
+    "generic": ("kind", "rows", "haircut"),
+    "haircuts": ("assets",),
+}
+"""Sections of a rule-book file and their keys; each also has `source` and `date`."""
+REQUIRED = ("trigger", "liquidation_price")
+
+T = TypeVar("T")
+
+
+class RuleBookFile(NamedTuple):
+    """A rule-book that comes with margincast."""
+
+    venue: str
+    effective_from: dt.date
+    path: Path
+
+
+def list_rulebooks() -> list[RuleBookFile]:
+    """Rule-books that come with margincast, by venue and date.
+
+    Examples
+    --------
+    >>> [book.effective_from.isoformat() for book in list_rulebooks() if book.venue == "hyperliquid"]
+    ['2023-02-26', '2024-03-01', '2025-06-01']
+    """
+    found = []
+    for path in VENUES.glob("*_????-??-??.toml"):
+        venue, _, date = path.stem.rpartition("_")
+        found.append(RuleBookFile(venue, dt.date.fromisoformat(date), path))
+    return sorted(found)
+
+
+def load_rulebook(venue: str, at: dt.date | None = None) -> RuleBook:
+    """The rules of a venue in force on a day.
+
+    Parameters
+    ----------
+    venue
+        Name of the venue, as in `list_rulebooks`.
+    at
+        The day (UTC); None takes the newest rules there are.
+
+    Raises
+    ------
+    InputError
+        An unknown venue, or a day before its first rule-book.
+
+    Examples
+    --------
+    >>> rules = load_rulebook("hyperliquid", dt.date(2023, 7, 1))
+    >>> rules.effective_from.isoformat(), rules.maintenance_at
+    ('2023-02-26', 'mark')
+    """
+    dated = [book for book in list_rulebooks() if book.venue == venue]
+    if not dated:
+        known = ", ".join(sorted({book.venue for book in list_rulebooks()}))
+        raise InputError(f"unknown venue; there are rule-books for {known}", column="venue", value=venue)
+    day = at.date() if isinstance(at, dt.datetime) else at
+    in_force = [book for book in dated if day is None or book.effective_from <= day]
+    if not in_force:
+        problem = f"is before the first {venue} rule-book, of {dated[0].effective_from}"
+        raise InputError(problem, column="at", value=str(day))
+    return read_rulebook(in_force[-1].path)
+
+
+def with_generic(rules: RuleBook) -> RuleBook:
+    """The same rules, with margincast's own schedule for contracts and haircut for assets they do not list.
+
+    The generic figures are an assumption of margincast and not a venue's; `generic_symbols` and `generic_assets` of the
+    result name what they are used for, which whoever shows figures has to say.
+
+    Examples
+    --------
+    >>> rules = with_generic(load_rulebook("binance_usdm"))
+    >>> rules.generic_symbols(("BTC", "NEWCOIN")), float(rules.schedule_of("NEWCOIN").maintenance(10_000.0))
+    (('NEWCOIN',), 150.0)
+    """
+    generic = load_rulebook(GENERIC_VENUE)
+    return replace(
+        rules,
+        generic=generic.generic if rules.generic is None else rules.generic,
+        generic_haircut=generic.generic_haircut if rules.generic_haircut is None else rules.generic_haircut,
+        sources={**generic.sources, **rules.sources},
+    )
+
+
+def rulebook_hash(rules: RuleBook) -> str:
+    """SHA-256 of all that decides a margin figure: two rule-books with the same hash margin alike.
+
+    Notes and sources are left out; floats enter with all their bits.
+
+    Examples
+    --------
+    >>> rules = load_rulebook("binance_usdm")
+    >>> rulebook_hash(rules) == rulebook_hash(replace(rules, sources={})), len(rulebook_hash(rules))
+    (True, 64)
+    >>> rulebook_hash(rules) == rulebook_hash(replace(rules, closing_fee=0.0005))
+    False
+    """
+    content = {
+        "venue": rules.venue,
+        "effective_from": rules.effective_from.isoformat(),
+        "base": rules.base,
+        "schedules": {name: _bits(schedule) for name, schedule in rules.schedules.items()},
+        "aliases": dict(rules.aliases),
+        "haircuts": {name: _bits(haircut) for name, haircut in rules.haircuts.items()},
+        "generic": _bits(rules.generic),
+        "generic_haircut": _bits(rules.generic_haircut),
+        "strict_trigger": rules.strict_trigger,
+        "maintenance_at": rules.maintenance_at,
+        "ratios": [_hex(r) for r in (rules.closing_fee, rules.warning_ratio, rules.reduce_only_ratio)],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _bits(schedule: RateSchedule | HaircutSchedule | None) -> dict[str, list[str | None]] | None:
+    if schedule is None:
+        return None
+    return {name: [_hex(v) for v in np.atleast_1d(values)] for name, values in vars(schedule).items()}
+
+
+def _hex(value: float | None) -> str | None:
+    return None if value is None else float(value).hex()
+
+
+def read_rulebook(path: str | Path) -> RuleBook:
+    """Read and check a rule-book file; docs/rulebooks.md describes the format.
+
+    Raises
+    ------
+    InputError
+        Names the file, section and key of what is unknown, missing or wrong, and the row of a tier table.
+    """
+    top = _Section(path, "", _parse(path))
+    top.allow("venue", "effective_from", "base", "note", *SECTIONS)
+    sections = {name: _section(top, name) for name in SECTIONS if name in top.values or name in REQUIRED}
+    if not {"tiers", "generic"} & sections.keys():
+        raise top.error("needs a [tiers] or a [generic] section", "")
+    schedules, aliases = _schedules(sections["tiers"]) if "tiers" in sections else ({}, {})
+    trigger, liquidation_price = sections["trigger"], sections["liquidation_price"]
+    with _located(top):
+        return RuleBook(
+            venue=top.get("venue", str),
+            effective_from=top.get("effective_from", dt.date),
+            schedules=schedules,
+            haircuts=_haircuts(sections["haircuts"]) if "haircuts" in sections else {},
+            generic=_generic_schedule(sections.get("generic")),
+            generic_haircut=_generic_haircut(sections.get("generic")),
+            base=top.get("base", str),
+            aliases=aliases,
+            strict_trigger=trigger.get("strict", bool),
+            maintenance_at=liquidation_price.get("maintenance_at", str),  # type: ignore[arg-type]  # checked there
+            closing_fee=liquidation_price.get("closing_fee", float),
+            warning_ratio=trigger.get("warning_ratio", float),
+            reduce_only_ratio=trigger.get("reduce_only_ratio", float)
+            if "reduce_only_ratio" in trigger.values
+            else None,
+            sources={name: _told(part) for name, part in sections.items()},
+        )
+
+
+def _told(section: _Section) -> str:
+    """Source and date of a section in one line."""
+    return f"{' '.join(section.get('source', str).split())} ({section.get('date', dt.date)})"
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A table of the file, and how its keys are asked for."""
+
+    file: object
+    name: str
+    values: Mapping[str, Any]
+
+    def error(self, problem: str, key: str, value: object = None) -> InputError:
+        return InputError(problem, file=self.file, column=" ".join(filter(None, (self.name, key))) or None, value=value)
+
+    def allow(self, *keys: str) -> None:
+        unknown = sorted(self.values.keys() - set(keys))
+        if unknown:
+            raise self.error(f"unknown key; known are {', '.join(keys)}", unknown[0], self.values[unknown[0]])
+
+    def get(self, key: str, kind: type[T]) -> T:
+        value = self.values.get(key)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind or value == "":
+            found = "nothing" if value is None else value
+            raise self.error(f"must be given as a {'number' if kind is float else kind.__name__}", key, found)
+        return value
+
+
+@contextmanager
+def _located(section: _Section) -> Iterator[None]:
+    """Give errors of the value objects the file and section they came from."""
+    try:
+        yield
+    except InputError as error:
+        if error.file is not None:
+            raise
+        column = f"{section.name} {error.column or ''}".strip() or None
+        raise InputError(error.problem, file=section.file, row=error.row, column=column, value=error.value) from None
+
+
+def _parse(path: str | Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"is not valid TOML: {error}", file=path) from None
+
+
+def _section(top: _Section, name: str) -> _Section:
+    section = _Section(top.file, name, top.get(name, dict))
+    section.allow(*SECTIONS[name], "source", "date")
+    section.get("source", str)
+    section.get("date", dt.date)
+    return section
+
+
+def _schedules(tiers: _Section) -> tuple[dict[str, RateSchedule], dict[str, str]]:
+    kind = tiers.get("kind", str)
+    schedules: dict[str, RateSchedule] = {}
+    aliases: dict[str, str] = {}
+    for place, values in enumerate(tiers.get("tables", list)):
+        if not isinstance(values, dict):
+            raise tiers.error("must be a table with symbols and rows", f"tables[{place}]", values)
+        table = _Section(tiers.file, f"tiers.tables[{place}]", values)
+        table.allow("symbols", "aliases", "rows")
+        symbols = _names(table, "symbols", table.get("symbols", list))
+        others = _names(table, "aliases", table.values.get("aliases", []))
+        if not symbols or (others and len(symbols) > 1):
+            raise table.error("needs one symbol, or several without aliases", "symbols", symbols)
+        table = replace(table, name=f"{table.name} {symbols[0]}")
+        schedule = _schedule(table, kind)
+        for name in (*symbols, *others):
+            if name in schedules or name in aliases:
+                raise table.error("is named twice", "symbols", name)
+            schedules.update({name: schedule} if name in symbols else {})
+            aliases.update({name: symbols[0]} if name in others else {})
+    return schedules, aliases
+
+
+def _names(table: _Section, key: str, names: list[object]) -> list[str]:
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise table.error("must be names", key, name)
+    return [str(name) for name in names]
+
+
+def _schedule(table: _Section, kind: str) -> RateSchedule:
+    rows = table.get("rows", list)
+    return schedule_from_tiers(rows, kind, file=table.file, table=table.name)  # type: ignore[arg-type]  # checked there
+
+
+def _generic_schedule(generic: _Section | None) -> RateSchedule | None:
+    return None if generic is None else _schedule(generic, generic.get("kind", str))
+
+
+def _generic_haircut(generic: _Section | None) -> HaircutSchedule | None:
+    return _haircut(generic, "haircut") if generic is not None and "haircut" in generic.values else None
+
+
+def _haircuts(haircuts: _Section) -> dict[str, HaircutSchedule]:
+    assets = replace(haircuts, name="haircuts.assets", values=haircuts.get("assets", dict))
+    return {name: _haircut(assets, name) for name in assets.values}
+
+
+def _haircut(section: _Section, key: str) -> HaircutSchedule:
+    rows = section.get(key, list)
+    for row, values in enumerate(rows):
+        pair = isinstance(values, list) and len(values) == 2 and all(type(v) in (int, float) for v in values)
+        if not pair or (row and not values[1] <= rows[row - 1][1]):
+            problem = "must be [floor, rate] with rates that do not rise"
+            raise InputError(problem, file=section.file, row=row, column=f"{section.name} {key}", value=values)
+    with _located(replace(section, name=f"{section.name} {key}")):
+        return HaircutSchedule(*np.array(rows, np.float64).reshape(-1, 2).T)

@@ -1,0 +1,89 @@
+"""Simulated accounts with what was known of them and what became of them: the rows models are fitted and judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..models.sample import AccountSample
+from ..riskcore.accounts import AccountBook
+from ..riskcore.arrays import FloatArray, IntArray
+from ..riskcore.exposure import linearise_at
+from ..riskcore.first_passage import Outcome, first_passage
+from ..riskcore.rulebook import RuleBook
+from .account_features import account_features
+from .market_view import MarketView
+from .population import PopulationSpec, simulate_accounts
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows: pools seen at bars, with outcomes.
+
+    Parameters
+    ----------
+    book, sample, outcome
+        The pools, what was known of them, what became of them.
+    breached
+        1, 0 or NaN (not known) by row and horizon.
+    day
+        Day number of each row, for resampling by day.
+    """
+
+    book: AccountBook
+    sample: AccountSample
+    outcome: Outcome
+    breached: FloatArray
+    day: IntArray
+
+    def __len__(self) -> int:
+        return len(self.day)
+
+
+def sample_of(view: MarketView, book: AccountBook, bar: IntArray, rules: RuleBook, horizons: tuple[int, ...]) -> AccountSample:
+    """What was known of pools at the bars they are seen at."""
+    exposure = linearise_at(book, bar, view.history, rules)
+    features, names = account_features(view, book, exposure, bar)
+    return AccountSample(bar, exposure, horizons, features, names)
+
+
+def simulated_dataset(
+    view: MarketView,
+    rules: RuleBook,
+    horizons: tuple[int, ...],
+    *,
+    accounts: int,
+    first_bar: int,
+    last_bar: int,
+    seed: int,
+    threads: int = 1,
+    spec: PopulationSpec | None = None,
+) -> Dataset:
+    """Simulate accounts seen in [first_bar, last_bar - longest horizon], and label them through riskcore.
+
+    No label looks at a bar from `last_bar` on.
+    """
+    latest = last_bar - horizons[-1] + 1
+    population = simulate_accounts(
+        view.history,
+        rules,
+        accounts=accounts,
+        first_bar=first_bar,
+        last_bar=latest,
+        horizons=horizons,
+        seed=seed,
+        spec=spec,
+    )
+    sample = sample_of(view, population.book, population.bar, rules, horizons)
+    outcome = first_passage(
+        population.book, view.pyramid, rules, population.bar, horizon=horizons[-1], threads=threads
+    )
+    known = [outcome.is_known(h, len(view.history)) for h in horizons]
+    breached = np.column_stack(
+        [np.where(k | outcome.within(h), outcome.within(h).astype(np.float64), np.nan) for h, k in zip(horizons, known, strict=True)]
+    )
+    step_days = view.history.step / np.timedelta64(1, "D")
+    first_day = (view.history.times[0] - np.datetime64(0, "D")) / np.timedelta64(1, "D")
+    day = np.floor(first_day + population.bar * step_days + 1e-9).astype(np.int64)
+    return Dataset(population.book, sample, outcome, breached, day)

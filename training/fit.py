@@ -1,0 +1,117 @@
+"""Fitting the forecaster: scales, simulations, boosters and calibration, each on data the next has not used up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..models.account_boosting import AccountBooster, logit
+from ..models.calibration import BetaCalibration
+from ..models.climatology import Climatology
+from ..models.historical import FilteredHistorical
+from ..models.sample import AccountSample
+from ..riskcore.arrays import FloatArray, IntArray
+from ..riskcore.rulebook import RuleBook
+from .account_features import DIRECTIONS, structural_directions
+from .dataset import Dataset, simulated_dataset
+from .forecaster import STRUCTURAL, LiquidationForecaster, with_structural
+from .market_view import MarketView
+from .plan import Plan
+from .scales import ScaleForecaster
+from .scores import log_losses
+
+VALIDATION_SHARE = 0.2
+"""Part of the training period, at its end, on which tree counts and calibration are chosen."""
+ROUND_CHOICES = (1, 25, 50, 100, 200, 400)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Rows of a training set: fitted on `fit`, judged on `judge`, with the days between them left out."""
+
+    fit: IntArray
+    judge: IntArray
+
+
+def fit_forecaster(
+    view: MarketView, rules: RuleBook, plan: Plan, first_bar: int, last_bar: int, horizons: tuple[int, ...]
+) -> LiquidationForecaster:
+    """Fit everything on bars from `first_bar` on and before `last_bar`.
+
+    Tree counts and calibration are chosen on the last fifth of the training period by models fitted before it (with
+    the longest horizon left out between); then the boosters are refitted on the whole.
+    """
+    model = LiquidationForecaster(horizons, plan.threads)
+    model.scales_ = ScaleForecaster(horizons, plan.rounds, plan.seed, plan.threads)
+    model.scales_.fit(view.data, view.frame, first_bar, last_bar)
+    fields = model.scales_.fields(view.data, view.frame, np.arange(last_bar + 1))
+    for name, scale in STRUCTURAL.items():
+        model.historical_[name] = FilteredHistorical(threads=plan.threads).fit(
+            view.history, fields[scale], first_bar, last_bar
+        )
+    data = simulated_dataset(
+        view,
+        rules,
+        horizons,
+        accounts=plan.accounts,
+        first_bar=first_bar,
+        last_bar=last_bar,
+        seed=plan.seed,
+        threads=plan.threads,
+    )
+    structural = model.structural(data.sample, fields)
+    rich = with_structural(data.sample, structural)
+    model.climatology_ = Climatology().fit(data.sample, data.breached)
+    block = _validation_block(data, horizons[-1])
+    trial = {"fhs_learned": structural["fhs_learned"][block.judge]}
+    plain = _Task(data.sample, data.breached, None, data.sample.feature_names, DIRECTIONS)
+    model.lightgbm_, trial["lightgbm"] = _fit_booster(plain, block, plan)
+    directions = DIRECTIONS | structural_directions(rich.feature_names)
+    corrected = _Task(rich, data.breached, logit(structural["fhs_learned"]), rich.feature_names, directions)
+    model.correction_, trial["correction"] = _fit_booster(corrected, block, plan)
+    mixed = model.mix(trial)
+    model.calibration_ = [
+        BetaCalibration().fit(mixed[:, k], data.breached[block.judge, k]) for k in range(len(horizons))
+    ]
+    return model
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What an account booster learns: rows, outcomes, where it starts from, columns and their directions."""
+
+    sample: AccountSample
+    breached: FloatArray
+    offset: FloatArray | None
+    columns: tuple[str, ...]
+    directions: dict[str, int]
+
+    def booster(self, rounds: tuple[int, ...], plan: Plan, rows: IntArray) -> AccountBooster:
+        offset = None if self.offset is None else self.offset[rows]
+        model = AccountBooster(self.columns, self.directions, rounds, plan.seed, plan.threads)
+        return model.fit(self.sample.take(rows), self.breached[rows], offset)
+
+
+def _fit_booster(task: _Task, block: _Block, plan: Plan) -> tuple[AccountBooster, FloatArray]:
+    """The booster refitted on all rows, and what its trial version said of the judged rows, (n_judged, n_horizons).
+
+    The trial version is fitted before the judged rows; for each horizon the tree count with the least log loss there
+    is taken.
+    """
+    most = (ROUND_CHOICES[-1],) * task.breached.shape[1]
+    trial = task.booster(most, plan, block.fit)
+    judged = task.sample.take(block.judge)
+    offset = None if task.offset is None else task.offset[block.judge]
+    outcome = task.breached[block.judge]
+    by_count = {count: trial.predict(judged, offset, trees=count) for count in ROUND_CHOICES}
+    losses = {c: np.nanmean(log_losses(p, outcome), axis=0) for c, p in by_count.items()}
+    chosen = tuple(min(ROUND_CHOICES, key=lambda c: (losses[c][k], c)) for k in range(outcome.shape[1]))
+    said = np.column_stack([by_count[c][:, k] for k, c in enumerate(chosen)])
+    return task.booster(chosen, plan, np.arange(len(task.sample))), said
+
+
+def _validation_block(data: Dataset, longest: int) -> _Block:
+    """The last fifth of the rows to judge on; rows whose longest horizon reaches into it are left out of fitting."""
+    cut = int(data.sample.bar[int(len(data) * (1 - VALIDATION_SHARE))])
+    return _Block(np.flatnonzero(data.sample.bar + longest <= cut), np.flatnonzero(data.sample.bar >= cut))

@@ -1,0 +1,122 @@
+"""The whole forecaster: every baseline and the hybrid, fitted to one market and able to forecast any book on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from ..models.account_boosting import AccountBooster, logit
+from ..models.calibration import BetaCalibration
+from ..models.climatology import Climatology
+from ..models.historical import FilteredHistorical, TouchFrequency
+from ..models.reflection import EwmaReflection
+from ..models.sample import AccountSample, ScaleField, certain_where_breached, never_falling
+from ..riskcore.arrays import FloatArray
+from ..riskcore.market import MarketHistory
+from .scales import ScaleForecaster
+
+STRUCTURAL = {"fhs": "blend", "fhs_har": "har", "fhs_learned": "learned"}
+"""Historical simulations by name, and the scale each is filtered by."""
+NAMES = ("climatology", "touch_366d", "ewma_reflection", *STRUCTURAL, "lightgbm", "hybrid")
+HYBRID_WEIGHTS = {"fhs_learned": 0.3, "correction": 0.4, "lightgbm": 0.3}
+"""Weights of log odds in the hybrid, fixed in advance: picking the best member on a validation block was less safe."""
+
+
+class LiquidationForecaster:
+    """Fitted models, with one way to ask all of them; made by `fit_forecaster` or from a stored state.
+
+    Attributes
+    ----------
+    horizons
+        In bars.
+    scales_, historical_, climatology_, lightgbm_, correction_, calibration_
+        The fitted parts; `correction_` boosts on top of the log odds of fhs_learned.
+    about_
+        What it was fitted on, for provenance.
+    """
+
+    def __init__(self, horizons: tuple[int, ...], threads: int = 1) -> None:
+        self.horizons, self.threads = horizons, threads
+        self.scales_: ScaleForecaster
+        self.historical_: dict[str, FilteredHistorical] = {}
+        self.climatology_: Climatology
+        self.lightgbm_: AccountBooster
+        self.correction_: AccountBooster
+        self.calibration_: list[BetaCalibration] = []
+        self.about_: dict[str, Any] = {}
+
+    def structural(self, sample: AccountSample, fields: Mapping[str, ScaleField]) -> dict[str, FloatArray]:
+        """Probabilities of the historical simulations, by name, each (n, n_horizons)."""
+        return {name: self.historical_[name].predict(sample, fields[scale]) for name, scale in STRUCTURAL.items()}
+
+    def predict(
+        self,
+        sample: AccountSample,
+        fields: Mapping[str, ScaleField],
+        history: MarketHistory | None = None,
+    ) -> dict[str, FloatArray]:
+        """Probabilities of every model, by name, each (n, n_horizons), never falling with the horizon.
+
+        `history` is needed for touch_366d only, which is left out without it.
+        """
+        out = {"climatology": self.climatology_.predict(sample), "ewma_reflection": EwmaReflection().predict(sample)}
+        if history is not None:
+            out["touch_366d"] = TouchFrequency(threads=self.threads).predict(sample, history)
+        out |= self.structural(sample, fields)
+        rich = with_structural(sample, out)
+        out["lightgbm"] = self.lightgbm_.predict(sample)
+        start = logit(out["fhs_learned"])
+        members = {name: out[name] for name in ("fhs_learned", "lightgbm")}
+        members["correction"] = self.correction_.predict(rich, start)
+        out["hybrid"] = self.calibrated(self.mix(members), sample)
+        return out
+
+    @staticmethod
+    def mix(members: Mapping[str, FloatArray]) -> FloatArray:
+        """Weighted mean of the members' log odds, as probabilities that never fall with the horizon."""
+        scores = [weight * logit(members[name]) for name, weight in HYBRID_WEIGHTS.items()]
+        return never_falling(expit(np.sum(scores, axis=0)))
+
+    def calibrated(self, probability: FloatArray, sample: AccountSample) -> FloatArray:
+        """Calibrated probabilities, still never falling with the horizon; 1 where already in breach."""
+        columns = [c.predict(probability[:, k]) for k, c in enumerate(self.calibration_)]
+        return certain_where_breached(never_falling(np.column_stack(columns)), sample.exposure)
+
+    def state(self) -> dict[str, Any]:
+        """What `from_state` needs: numbers, arrays and text."""
+        return {
+            "horizons": list(self.horizons),
+            "scales": self.scales_.state(),
+            "historical": {name: model.state() for name, model in self.historical_.items()},
+            "climatology": self.climatology_.state(),
+            "lightgbm": self.lightgbm_.state(),
+            "correction": self.correction_.state(),
+            "calibration": [c.state() for c in self.calibration_],
+            "about": self.about_,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], threads: int = 1) -> LiquidationForecaster:
+        """The forecaster as it was when `state` was taken."""
+        model = cls(tuple(int(h) for h in state["horizons"]), threads)
+        model.scales_ = ScaleForecaster.from_state(state["scales"])
+        model.historical_ = {n: FilteredHistorical.from_state(s) for n, s in state["historical"].items()}
+        model.climatology_ = Climatology.from_state(state["climatology"])
+        model.lightgbm_ = AccountBooster.from_state(state["lightgbm"])
+        model.correction_ = AccountBooster.from_state(state["correction"])
+        model.calibration_ = [BetaCalibration.from_state(s) for s in state["calibration"]]
+        model.about_ = dict(state["about"])
+        return model
+
+
+def with_structural(sample: AccountSample, probabilities: Mapping[str, FloatArray]) -> AccountSample:
+    """The sample with the log odds of the historical simulations as further features."""
+    names, columns = list(sample.feature_names), [sample.features]
+    for model in STRUCTURAL:
+        for k, horizon in enumerate(sample.horizons):
+            names.append(f"logit_{model}_{horizon}")
+            columns.append(logit(probabilities[model][:, k])[:, None])
+    return AccountSample(sample.bar, sample.exposure, sample.horizons, np.hstack(columns), tuple(names))

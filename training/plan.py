@@ -1,0 +1,132 @@
+"""What a training or evaluation run is asked to do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+
+from ..riskcore.errors import InputError
+from ..riskcore.market import MarketHistory
+
+UNITS = {"m": np.timedelta64(1, "m"), "h": np.timedelta64(1, "h"), "d": np.timedelta64(1, "D")}
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """A forecast horizon: its name ("4h") and its length in bars."""
+
+    name: str
+    bars: int
+
+
+def parse_horizons(text: str, step: np.timedelta64) -> tuple[Horizon, ...]:
+    """Horizons from text such as "1h,4h,24h", rising; each must be a whole number of bars.
+
+    Examples
+    --------
+    >>> parse_horizons("1h,1d", np.timedelta64(1, "h"))
+    (Horizon(name='1h', bars=1), Horizon(name='1d', bars=24))
+    """
+    found = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)([mhd])\s*", part)
+        if match is None:
+            raise InputError('must look like "1h,4h,24h" (m, h or d)', column="horizons", value=part)
+        length = int(match[1]) * UNITS[match[2]]
+        bars = length / step
+        if bars < 1 or bars != int(bars):
+            raise InputError(f"must be a whole number of bars of {step.astype('timedelta64[m]')}", column="horizons", value=part)
+        found.append(Horizon(f"{int(match[1])}{match[2]}", int(bars)))
+    if [h.bars for h in found] != sorted({h.bars for h in found}):
+        raise InputError("must rise and not repeat", column="horizons", value=text)
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run: what is trained on, what is tested on, on how many simulated accounts.
+
+    Parameters
+    ----------
+    train_end
+        Last day (UTC, inclusive) of the training data: no training label looks beyond it.
+    test_start, test_end
+        First and last day (inclusive) on which tested accounts are seen; None: the day after training, the end of the data.
+    horizons
+        As text, "1h,4h,24h".
+    accounts
+        Simulated accounts to test on, and as many to train on.
+    seed, threads
+        Seed of everything drawn; threads change no result.
+    rounds
+        Trees of the volatility forecasts.
+    """
+
+    train_end: date
+    test_start: date | None = None
+    test_end: date | None = None
+    horizons: str = "1h,4h,24h"
+    accounts: int = 20_000
+    seed: int = 1
+    threads: int = 2
+    rounds: int = 120
+
+    def __post_init__(self) -> None:
+        start = self.first_test_day
+        if start <= self.train_end:
+            raise InputError(f"must be after train_end {self.train_end}", column="test_start", value=str(start))
+        if self.test_end is not None and self.test_end < start:
+            raise InputError(f"must not be before test_start {start}", column="test_end", value=str(self.test_end))
+        for name in ("accounts", "threads", "rounds"):
+            if getattr(self, name) < 1:
+                raise InputError("must be at least 1", column=name, value=getattr(self, name))
+
+    @property
+    def first_test_day(self) -> date:
+        """Day of the first tested accounts."""
+        return self.train_end + timedelta(days=1) if self.test_start is None else self.test_start
+
+
+WARM_UP_DAYS = 31
+LEAST_BARS = 100
+
+
+def training_bars(plan: Plan, history: MarketHistory, longest: int) -> tuple[int, int]:
+    """First bar after the warm-up, and the bar after the last that a training label may look at.
+
+    Raises
+    ------
+    InputError
+        A training period that the market does not cover.
+    """
+    warm_up = int(np.timedelta64(WARM_UP_DAYS, "D") / history.step)
+    last = _bar_after(history, plan.train_end)
+    if last - longest <= warm_up + LEAST_BARS:
+        begin, end = str(history.times[0])[:10], str(history.times[-1])[:10]
+        problem = f"leaves too little to train on: the market runs from {begin} to {end}, {WARM_UP_DAYS} days warm it up"
+        raise InputError(problem, column="train_end", value=str(plan.train_end))
+    return warm_up, last
+
+
+def tested_bars(plan: Plan, history: MarketHistory, longest: int) -> tuple[int, int]:
+    """Bars [first, last) at which tested accounts are seen, early enough for the longest horizon to be known.
+
+    Raises
+    ------
+    InputError
+        A test period that the market does not cover.
+    """
+    first = int(np.searchsorted(history.times, np.datetime64(plan.first_test_day, "ns")))
+    last = len(history) if plan.test_end is None else _bar_after(history, plan.test_end)
+    last = min(last, len(history) - longest + 1)
+    if first >= last:
+        end = str(history.times[-1])[:10]
+        raise InputError(f"leaves nothing to test on: the market ends {end}", column="test_start", value=str(plan.first_test_day))
+    return first, last
+
+
+def _bar_after(history: MarketHistory, day: date) -> int:
+    return int(np.searchsorted(history.times, np.datetime64(day, "ns") + np.timedelta64(1, "D")))

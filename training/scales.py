@@ -1,0 +1,207 @@
+"""Fitting the forecasts of scale to a market, and laying them out for every bar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..features.frame import FeatureFrame
+from ..features.market_data import MarketData
+from ..features.season_ahead import DAY, WEEK, season_ahead
+from ..features.volatility import ewma_volatility, log_returns, parkinson, realised_volatility
+from ..models.sample import ScaleField
+from ..models.scale import HarScale, LearnedScale, blended_log_scale
+from ..riskcore.arrays import FloatArray, IntArray
+from ..riskcore.errors import InputError
+
+BLEND_HOURS = (6, 24, 720)
+HAR_HOURS = (6, 24, 168, 720)
+EWMA_HOURS = (3, 12, 48)
+FOLDS = 3
+MOST_ROWS = 80_000
+SMALLEST = 1e-7
+"""Volatilities are kept above this before logs are taken: bars in which nothing traded have none."""
+
+
+class ScaleForecaster:
+    """The three scales a market is given: blended, autoregressive ("har") and learned ("learned").
+
+    Parameters
+    ----------
+    horizons
+        In bars.
+    rounds, seed, threads
+        Of the learned scale.
+    """
+
+    def __init__(self, horizons: tuple[int, ...], rounds: int = 120, seed: int = 0, threads: int = 1) -> None:
+        self.horizons, self.rounds, self.seed, self.threads = horizons, rounds, seed, threads
+
+    def fit(self, data: MarketData, frame: FeatureFrame, first_bar: int, last_bar: int) -> ScaleForecaster:
+        """Fit on forecasts made at bars from `first_bar` whose horizon has ended by `last_bar`."""
+        inputs = ScaleInputs(data, frame, self.horizons)
+        self.names_ = inputs.names
+        self.har_, self.learned_, self.folds_ = {}, {}, {}
+        for horizon in self.horizons:
+            target = scale_target(data, horizon)
+            rows = np.arange(first_bar, last_bar - horizon + 1)
+            if len(rows) < 10:
+                raise InputError(f"leaves no bars to fit volatility over {horizon} bars on", column="train_end")
+            columns = inputs.har_columns()
+            flat = _flat(columns, rows)
+            self.har_[horizon] = HarScale().fit(flat, target[rows].ravel(), inputs.har_names)
+            base = self._base(inputs, horizon)
+            self.learned_[horizon] = self._learn(inputs, horizon, base, target, rows)
+            edges = np.linspace(first_bar, last_bar, FOLDS + 1).astype(int)
+            self.folds_[horizon] = [
+                (int(a), int(b), self._learn(inputs, horizon, base, target, _outside(rows, a, b, horizon)))
+                for a, b in zip(edges[:-1], edges[1:], strict=True)
+            ]
+        return self
+
+    def _learn(
+        self, inputs: ScaleInputs, horizon: int, base: FloatArray, target: FloatArray, rows: IntArray
+    ) -> LearnedScale:
+        stride = max(1, len(rows) * base.shape[1] // MOST_ROWS)
+        rows = rows[::stride]
+        features = _flat(inputs.learned_columns(horizon), rows)
+        model = LearnedScale(self.rounds, self.seed, self.threads)
+        return model.fit(features, base[rows].ravel(), target[rows].ravel(), self.names_)
+
+    def _base(self, inputs: ScaleInputs, horizon: int) -> FloatArray:
+        columns = inputs.har_columns()
+        flat = self.har_[horizon].predict(columns.reshape(-1, columns.shape[2]))
+        return flat.reshape(columns.shape[:2])
+
+    def fields(self, data: MarketData, frame: FeatureFrame, bars: IntArray | None = None) -> dict[str, ScaleField]:
+        """Scale of every series at every bar (or only at `bars`), by name: blend, har, learned.
+
+        At bars of the fitting period the learned scale comes from the fold that had not seen them, if the folds are
+        still there (they are not stored).
+        """
+        inputs = ScaleInputs(data, frame, self.horizons)
+        rows = np.arange(len(data.history) + 1) if bars is None else np.unique(bars)
+        shape = (len(data.history) + 1, len(data.symbols), len(self.horizons))
+        har, learned = np.full(shape, np.nan), np.full(shape, np.nan)
+        for k, horizon in enumerate(self.horizons):
+            base = self._base(inputs, horizon)
+            har[:, :, k] = base
+            features = inputs.learned_columns(horizon)
+            for chosen, model in self._assignments(horizon, rows):
+                flat = model.predict(_flat(features, chosen), base[chosen].ravel())
+                learned[chosen, :, k] = flat.reshape(len(chosen), -1)
+        blend = np.repeat(inputs.blend()[:, :, None], len(self.horizons), axis=2)
+        logs = {"blend": blend, "har": har, "learned": learned}
+        root = np.sqrt(np.array(self.horizons, dtype=np.float64))
+        return {name: ScaleField(_by_series(data, np.exp(log) * root), self.horizons) for name, log in logs.items()}
+
+    def _assignments(self, horizon: int, rows: IntArray) -> list[tuple[IntArray, LearnedScale]]:
+        folds = self.folds_.get(horizon, [])
+        inside = [(rows[(rows >= a) & (rows < b)], model) for a, b, model in folds]
+        rest = rows
+        for a, b, _ in folds:
+            rest = rest[(rest < a) | (rest >= b)]
+        return [(chosen, model) for chosen, model in [*inside, (rest, self.learned_[horizon])] if len(chosen)]
+
+    def state(self) -> dict[str, Any]:
+        """What `from_state` needs; without the folds."""
+        return {
+            "horizons": list(self.horizons),
+            "rounds": self.rounds,
+            "seed": self.seed,
+            "names": list(self.names_),
+            "har": {str(h): model.state() for h, model in self.har_.items()},
+            "learned": {str(h): model.state() for h, model in self.learned_.items()},
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> ScaleForecaster:
+        """The forecaster as it was when `state` was taken."""
+        model = cls(tuple(state["horizons"]), int(state["rounds"]), int(state["seed"]))
+        model.names_ = tuple(state["names"])
+        model.har_ = {int(h): HarScale.from_state(s) for h, s in state["har"].items()}
+        model.learned_ = {int(h): LearnedScale.from_state(s) for h, s in state["learned"].items()}
+        model.folds_ = {}
+        return model
+
+
+class ScaleInputs:
+    """What the scales are forecast from, row i as known at the open of bar i; log volatility per bar."""
+
+    def __init__(self, data: MarketData, frame: FeatureFrame, horizons: tuple[int, ...]) -> None:
+        self.data, self.frame = data, frame
+        self.names = (*frame.names, "season_day_ahead", "season_week_ahead")
+        self._features = np.full((len(data.history) + 1, len(data.symbols), len(frame.names)), np.nan)
+        self._features[frame.bars] = frame.values
+        self._har: FloatArray | None = None
+
+    @property
+    def har_names(self) -> list[str]:
+        """Names of the autoregression's columns."""
+        both = [f"log_{kind}_{hours}h" for hours in HAR_HOURS for kind in ("realised", "parkinson")]
+        return both + [f"log_ewma_{hours}h" for hours in EWMA_HOURS]
+
+    def har_columns(self) -> FloatArray:
+        """Log volatilities over several windows, (n_bars + 1, n_symbols, k)."""
+        if self._har is None:
+            returns, high, low = log_returns(self.data.mark("close")), self.data.mark("high"), self.data.mark("low")
+            columns = []
+            for hours in HAR_HOURS:
+                window = self._bars(hours)
+                columns += [realised_volatility(returns, window), parkinson(high, low, window)]
+            ranges = parkinson(high, low, 1)
+            columns += [ewma_volatility(ranges, self._bars(hours)) for hours in EWMA_HOURS]
+            self._har = np.stack([_known(_safe_log(c)) for c in columns], axis=2)
+        return self._har
+
+    def blend(self) -> FloatArray:
+        """Log of the equal-weight blend of realised variance over 6 h, 24 h and 30 d, (n_bars + 1, n_symbols)."""
+        returns = log_returns(self.data.mark("close"))
+        logs = [_known(_safe_log(realised_volatility(returns, self._bars(hours)))) for hours in BLEND_HOURS]
+        return blended_log_scale(np.stack(logs, axis=2))
+
+    def learned_columns(self, horizon: int) -> FloatArray:
+        """All features and the seasonal level of the coming bars, (n_bars + 1, n_symbols, k)."""
+        high, low = self.data.mark("high"), self.data.mark("low")
+        deviation = _safe_log(parkinson(high, low, 1)) - _safe_log(parkinson(high, low, self._bars(168)))
+        day, week = int(DAY / self.data.history.step), int(WEEK / self.data.history.step)
+        ahead = min(horizon, day) if day else horizon
+        seasons = [season_ahead(deviation, ahead, day, 28), season_ahead(deviation, min(horizon, week), week, 12)]
+        return np.concatenate((self._features, np.stack(seasons, axis=2)), axis=2)
+
+    def _bars(self, hours: float) -> int:
+        return max(2, round(hours / self.data.bar_hours))
+
+
+def scale_target(data: MarketData, horizon: int) -> FloatArray:
+    """Log of the root mean Parkinson variance over bars i .. i + horizon - 1, (n_bars + 1, n_symbols); NaN at the end."""
+    variance = parkinson(data.mark("high"), data.mark("low"), horizon)
+    out = np.full((len(variance) + 1, variance.shape[1]), np.nan)
+    out[: len(variance) - horizon + 1] = _safe_log(variance[horizon - 1 :])
+    return out
+
+
+def _safe_log(volatility: FloatArray) -> FloatArray:
+    return np.log(np.maximum(volatility, SMALLEST))
+
+
+def _known(values: FloatArray) -> FloatArray:
+    """Row k of `values`, known at the close of bar k, moved to row k + 1: the open of the next bar."""
+    return np.vstack((np.full((1, values.shape[1]), np.nan), values))
+
+
+def _flat(columns: FloatArray, rows: IntArray) -> FloatArray:
+    return np.ascontiguousarray(columns[rows].reshape(-1, columns.shape[2]))
+
+
+def _outside(rows: IntArray, first: int, last: int, purge: int) -> IntArray:
+    """Rows whose forecast period does not touch [first, last)."""
+    return rows[(rows + purge <= first) | (rows >= last + purge)]
+
+
+def _by_series(data: MarketData, sigma: FloatArray) -> FloatArray:
+    out = np.full((sigma.shape[0], data.history.close.shape[1], sigma.shape[2]), np.nan)
+    out[:, data.history.mark_series] = sigma
+    return out

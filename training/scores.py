@@ -1,0 +1,137 @@
+"""Scores of probability forecasts, with intervals that resample whole days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+from scipy.stats import rankdata
+
+from ..riskcore.arrays import FloatArray, IntArray
+
+CLIP = 1e-6
+RESAMPLES = 2000
+
+
+def log_losses(probability: FloatArray, outcome: FloatArray) -> FloatArray:
+    """Log loss of each row; probabilities are kept within [1e-6, 1 - 1e-6] so that one certain miss stays finite.
+
+    NaN where the outcome is not known.
+
+    Examples
+    --------
+    >>> log_losses(np.array([0.5]), np.array([1.0])).round(6).tolist()
+    [0.693147]
+    """
+    p = np.clip(probability, CLIP, 1 - CLIP)
+    return np.asarray(-(outcome * np.log(p) + (1 - outcome) * np.log1p(-p)))
+
+
+def brier_scores(probability: FloatArray, outcome: FloatArray) -> FloatArray:
+    """Squared error of each row."""
+    return np.asarray((probability - outcome) ** 2)
+
+
+def expected_calibration_error(probability: FloatArray, outcome: FloatArray, bins: int = 15) -> float:
+    """Mean absolute gap between forecast and frequency over bins of equal count.
+
+    Examples
+    --------
+    >>> round(expected_calibration_error(np.full(100, 0.3), np.repeat([0.0, 1.0], 50)), 6)
+    0.2
+    """
+    curve = reliability_curve(probability, outcome, bins)
+    count = np.array(curve["count"], dtype=np.float64)
+    gap = np.abs(np.array(curve["predicted"]) - np.array(curve["observed"]))
+    return float((gap * count).sum() / count.sum())
+
+
+def reliability_curve(probability: FloatArray, outcome: FloatArray, bins: int = 15) -> dict[str, list[float]]:
+    """Mean forecast, frequency and count in bins of equal count of the forecast."""
+    order = np.argsort(probability, kind="stable")
+    edges = np.linspace(0, len(order), bins + 1).astype(int)
+    parts = [order[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return {
+        "predicted": [float(probability[p].mean()) for p in parts],
+        "observed": [float(outcome[p].mean()) for p in parts],
+        "count": [len(p) for p in parts],
+    }
+
+
+def calibration_line(probability: FloatArray, outcome: FloatArray) -> tuple[float, float]:
+    """Slope and intercept of a logistic regression of the outcome on the forecast's log odds; 1 and 0 are ideal.
+
+    NaN where all forecasts or all outcomes are the same.
+    """
+    if np.ptp(probability) == 0 or np.ptp(outcome) == 0:
+        return float("nan"), float("nan")
+    p = np.clip(probability, CLIP, 1 - CLIP)
+    design = np.column_stack((np.log(p) - np.log1p(-p), np.ones(len(p))))
+    theta = np.array([1.0, 0.0])
+    for _ in range(50):
+        fitted = expit(design @ theta)
+        weight = np.maximum(fitted * (1 - fitted), 1e-12)
+        step = np.linalg.solve(design.T @ (design * weight[:, None]), design.T @ (outcome - fitted))
+        theta = theta + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return float(theta[0]), float(theta[1])
+
+
+def auc_within_strata(probability: FloatArray, outcome: FloatArray, stratum: IntArray) -> float:
+    """Chance that a liquidated row outranks a surviving one of the same stratum, all such pairs equal; NaN without any.
+
+    Pooled AUC mostly says that distance matters; within strata of distance it says what the forecast adds.
+
+    Examples
+    --------
+    >>> auc_within_strata(np.array([0.1, 0.2, 0.9, 0.8]), np.array([0, 1, 0, 1.0]), np.array([0, 0, 1, 1]))
+    0.5
+    """
+    won = pairs = 0.0
+    for label in np.unique(stratum):
+        mine = stratum == label
+        y = outcome[mine] > 0.5
+        hits, misses = int(y.sum()), int((~y).sum())
+        if hits and misses:
+            ranks = rankdata(probability[mine])
+            won += float(ranks[y].sum()) - hits * (hits + 1) / 2
+            pairs += hits * misses
+    return won / pairs if pairs else float("nan")
+
+
+@dataclass(frozen=True)
+class Skill:
+    """1 - score / score of the baseline, with a 90% interval over resampled days."""
+
+    value: float
+    low: float
+    high: float
+
+
+def skill(losses: FloatArray, baseline: FloatArray, day: IntArray, *, seed: int = 0) -> Skill:
+    """Skill of one set of losses over another, with a day-block bootstrap interval.
+
+    Rows of one day share their prices, so days are resampled, not rows.
+
+    Parameters
+    ----------
+    losses, baseline
+        Loss of each row, shape (n,).
+    day
+        Day number of each row, shape (n,).
+
+    Examples
+    --------
+    >>> skill(np.array([1.0, 1.0]), np.array([2.0, 2.0]), np.array([0, 1])).value
+    0.5
+    """
+    _, block = np.unique(day, return_inverse=True)
+    mine = np.bincount(block, weights=losses)
+    other = np.bincount(block, weights=baseline)
+    blocks = len(mine)
+    draws = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), size=RESAMPLES)
+    resampled = 1 - (draws @ mine) / (draws @ other)
+    low, high = np.quantile(resampled, [0.05, 0.95])
+    return Skill(float(1 - mine.sum() / other.sum()), float(low), float(high))

@@ -1,0 +1,87 @@
+"""Training a forecaster and keeping it: on disk, in the tracking store, in the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..riskcore.rulebook import RuleBook
+from ..riskcore.rulebook_file import rulebook_hash
+from .fit import fit_forecaster
+from .forecaster import LiquidationForecaster
+from .market_view import MarketView
+from .plan import Horizon, Plan, parse_horizons, training_bars
+from .store import load_state, save_state
+from .tracking import fetch_model, log_run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted forecaster and where it is kept."""
+
+    model: LiquidationForecaster
+    folder: Path
+    fingerprint: str
+    address: str | None
+
+
+def train_model(
+    view: MarketView,
+    rules: RuleBook,
+    plan: Plan,
+    folder: Path,
+    *,
+    store: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Trained:
+    """Fit on a market up to `plan.train_end`, write the model to `folder` and, if asked, track and register it.
+
+    Parameters
+    ----------
+    folder
+        New folder for the model; the same inputs give the same bytes.
+    store
+        Folder of the MLflow store; None: not tracked.
+    """
+    horizons = parse_horizons(plan.horizons, view.history.step)
+    first, last = training_bars(plan, view.history, horizons[-1].bars)
+    say(f"fitting on {plan.accounts:,} simulated accounts seen up to {plan.train_end}")
+    model = fit_forecaster(view, rules, plan, first, last, tuple(h.bars for h in horizons))
+    model.about_ |= _about(view, rules, plan, horizons)
+    fingerprint = save_state(model.state(), folder)
+    address = None
+    if store is not None:
+        say(f"tracking in {store}")
+        settings = {k: str(v) for k, v in asdict(plan).items() if k not in ("test_start", "test_end")}
+        address = log_run(
+            store,
+            folder,
+            parameters=settings | {"model_sha256": fingerprint},
+            metrics={"training_rows": float(model.about_["rows"])},
+            documents={"about": model.about_},
+        )
+    return Trained(model, folder, fingerprint, address)
+
+
+def load_model(address: str, *, store: Path, threads: int = 1) -> LiquidationForecaster:
+    """The model in a folder, or at a registry address such as "models:/margincast/3" or "champion"."""
+    folder = Path(address)
+    if not folder.is_dir():
+        folder = fetch_model(store, address)
+    return LiquidationForecaster.from_state(load_state(folder), threads)
+
+
+def _about(view: MarketView, rules: RuleBook, plan: Plan, horizons: tuple[Horizon, ...]) -> dict[str, Any]:
+    return {
+        "horizons": {h.name: h.bars for h in horizons},
+        "symbols": list(view.history.instruments.symbols),
+        "bar_hours": view.data.bar_hours,
+        "market": "simulated" if view.data.simulated else "real bars",
+        "accounts": "simulated",
+        "train_end": plan.train_end.isoformat(),
+        "venue": rules.venue,
+        "rulebook_sha256": rulebook_hash(rules),
+        "data": view.data.report.as_dict(),
+    }
