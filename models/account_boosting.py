@@ -108,9 +108,11 @@ class AccountBooster:
         return certain_where_breached(never_falling(expit(scores)), sample.exposure)
 
     def explain(self, sample: AccountSample, horizon: int) -> FloatArray:
-        """TreeSHAP contributions to the log odds at one horizon, (n, n_columns)."""
+        """TreeSHAP contributions to the log odds at one horizon, (n, n_columns + 1), the last the starting value."""
         k = sample.horizons.index(horizon)
-        return contributions(self.boosters_[k], self._features(sample), threads=self.threads)[:, :-1]
+        parts = contributions(self.boosters_[k], self._features(sample), threads=self.threads)
+        parts[:, -1] += self.base_[k]
+        return parts
 
     def _features(self, sample: AccountSample) -> FloatArray:
         return np.column_stack([sample.column(name) for name in self.columns])

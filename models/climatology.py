@@ -55,6 +55,16 @@ class Climatology:
         )
         return certain_where_breached(never_falling(rate), sample.exposure)
 
+    def reordered(self, places: IntArray) -> Climatology:
+        """The same for series in another order: series j was places[j] in fitting, or -1: not there."""
+        out = Climatology()
+        out.edges_, out.bucket_rate_ = self.edges_, self.bucket_rate_
+        unseen = (places < 0) | (places >= len(self.cell_rate_))
+        out.cell_rate_ = np.where(
+            unseen[:, None, None, None], self.bucket_rate_[None, None], self.cell_rate_[np.where(unseen, 0, places)]
+        )
+        return out
+
     def state(self) -> dict[str, Any]:
         """What `from_state` needs."""
         return {"edges": self.edges_, "bucket_rate": self.bucket_rate_, "cell_rate": self.cell_rate_}

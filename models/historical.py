@@ -54,7 +54,9 @@ class FilteredHistorical:
             known = np.isfinite(scale.sigma[first_bar : last_bar - horizon, :, k]).any(axis=1)
             candidates = first_bar + np.flatnonzero(known)
             if len(candidates) == 0:
-                raise InputError(f"leaves no window of {horizon} bars to simulate from", column="last_bar", value=last_bar)
+                raise InputError(
+                    f"leaves no window of {horizon} bars to simulate from", column="last_bar", value=last_bar
+                )
             library = collect_paths(history, thinned(candidates, window_count(horizon)), horizon)
             self.libraries_[horizon] = library.standardised(scale.sigma[:, :, k])
         return self
@@ -72,6 +74,12 @@ class FilteredHistorical:
             for horizon in sample.horizons
         ]
         return certain_where_breached(never_falling(np.column_stack(columns)), sample.exposure)
+
+    def reordered(self, places: IntArray) -> FilteredHistorical:
+        """The same for series in another order: series j was places[j] in fitting, or -1: not there."""
+        out = FilteredHistorical(self.bandwidth, self.threads)
+        out.libraries_ = {h: library.reordered(places) for h, library in self.libraries_.items()}
+        return out
 
     def state(self) -> dict[str, Any]:
         """What `from_state` needs."""

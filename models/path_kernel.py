@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..riskcore.arrays import FloatArray, IntArray
 
-
 FAR = 4.0
 """Losses further than this factor from the headroom count fully or not at all: the smoothing is below 1e-7 there."""
 

@@ -44,12 +44,21 @@ class PathLibrary:
         chosen by window and series number, so that a series with a short past still shares the market's stresses.
         """
         moves = (self.moves / scale[self.start][:, :, None]).astype(np.float32)
-        known = np.isfinite(moves[:, :, 0])
-        for window in np.flatnonzero(~known.all(axis=1) & known.any(axis=1)):
-            donors = np.flatnonzero(known[window])
-            lacking = np.flatnonzero(~known[window])
-            moves[window, lacking] = moves[window, donors[(lacking + window) % len(donors)]]
-        return PathLibrary(self.start, moves, self.horizon)
+        return PathLibrary(self.start, _with_borrowed(moves), self.horizon)
+
+    def reordered(self, places: IntArray) -> PathLibrary:
+        """Standardised paths with column j taken from series places[j], or borrowed where that is -1."""
+        moves = self.moves[:, np.maximum(places, 0)]
+        moves[:, places < 0] = np.nan
+        return PathLibrary(self.start, _with_borrowed(moves), self.horizon)
+
+
+def _with_borrowed(moves: NDArray[np.float32]) -> NDArray[np.float32]:
+    known = np.isfinite(moves[:, :, 0])
+    for window in np.flatnonzero(~known.all(axis=1) & known.any(axis=1)):
+        donors, lacking = np.flatnonzero(known[window]), np.flatnonzero(~known[window])
+        moves[window, lacking] = moves[window, donors[(lacking + window) % len(donors)]]
+    return moves
 
 
 def collect_paths(history: MarketHistory, starts: IntArray, horizon: int) -> PathLibrary:

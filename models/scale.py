@@ -57,7 +57,9 @@ class HarScale:
         """Least squares on rows without NaN; `features` (n, k), `target` (n,) log scale."""
         usable = np.isfinite(features).all(axis=1) & np.isfinite(target)
         if usable.sum() <= features.shape[1] + 1:
-            raise InputError("has too few complete rows to fit volatility on", column="features", value=int(usable.sum()))
+            raise InputError(
+                "has too few complete rows to fit volatility on", column="features", value=int(usable.sum())
+            )
         design = np.column_stack((np.ones(usable.sum()), features[usable]))
         self.coefficients_ = np.linalg.lstsq(design, target[usable], rcond=None)[0]
         self.names_ = tuple(names)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .arrays import FloatArray, IntArray, NameArray, frozen, require, require_pointers
-from .errors import InputError
 from .instruments import InstrumentTable
 
 CROSS = ""

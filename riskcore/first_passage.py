@@ -13,7 +13,7 @@ from .arrays import BoolArray, FloatArray, IntArray
 from .compiled import compile_book, compile_rules
 from .errors import InputError
 from .margin import in_chunks
-from .passage_kernel import BREACHED, CENSORED, DATA_END, GAP, first_passage_pass, pack
+from .passage_kernel import BREACHED, DATA_END, GAP, first_passage_pass, pack
 from .price_pyramid import PricePyramid
 from .rulebook import RuleBook
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..features.correlation import ewma_correlation
@@ -31,28 +33,53 @@ DIRECTIONAL = ("move_", "return_", "market_return_", "funding_", "basis_", "imba
 """Market features with a sign: a positive value is good for one side and bad for the other."""
 
 
+@dataclass(frozen=True)
+class BarRisk:
+    """Volatilities and correlations at a list of bars, made once for all pools seen at them.
+
+    Parameters
+    ----------
+    bars
+        Rising, shape (m,).
+    sigma
+        Volatilities per bar, (m, n_series, 3), as in HALF_LIFE_HOURS.
+    correlation
+        Shape (m, n_series, n_series).
+    """
+
+    bars: IntArray
+    sigma: FloatArray
+    correlation: FloatArray
+
+
+def bar_risk(view: MarketView, bar: IntArray) -> BarRisk:
+    """Volatilities and correlations as known at the opens of these bars."""
+    bars = np.unique(bar)
+    known, returns, hours = bars - 1, log_returns(view.history.close), view.data.bar_hours
+    sigma = np.stack([ewma_volatility(returns, h / hours)[known] for h in HALF_LIFE_HOURS.values()], axis=2)
+    return BarRisk(bars, sigma, ewma_correlation(returns, CORRELATION_HOURS / hours, known))
+
+
 def account_features(
-    view: MarketView, book: AccountBook, exposure: Exposure, bar: IntArray
+    view: MarketView, book: AccountBook, exposure: Exposure, bar: IntArray, risk: BarRisk | None = None
 ) -> tuple[FloatArray, tuple[str, ...]]:
     """Features of pools as known at the open of their bar, (n, k), and their names.
 
     Geometry from the exposures, volatilities per bar; then market features averaged over the legs by absolute weight,
     those with a sign turned so that positive is bad for the pool. NaN where not knowable.
     """
-    geometry, names = _geometry(view, book, exposure, bar)
+    risk = bar_risk(view, bar) if risk is None else risk
+    geometry, names = _geometry(view, book, exposure, bar, risk)
     market = _leg_average(view, exposure, bar)
     return np.hstack((geometry, market)), (*names, *(f"leg_{name}" for name in view.frame.names))
 
 
 def _geometry(
-    view: MarketView, book: AccountBook, exposure: Exposure, bar: IntArray
+    view: MarketView, book: AccountBook, exposure: Exposure, bar: IntArray, risk: BarRisk
 ) -> tuple[FloatArray, tuple[str, ...]]:
-    known, row = np.unique(bar - 1, return_inverse=True)
-    returns, hours = log_returns(view.history.close), view.data.bar_hours
-    sigma = np.stack([ewma_volatility(returns, h / hours)[known] for h in HALF_LIFE_HOURS.values()], axis=2)
-    correlation = ewma_correlation(returns, CORRELATION_HOURS / hours, known)
     coins = coin_value(view, book, bar)
-    values = account_geometry(exposure, coins, row.astype(np.int64), sigma, correlation)
+    row = np.searchsorted(risk.bars, bar).astype(np.int64)
+    values = account_geometry(exposure, coins, row, risk.sigma, risk.correlation)
     names = geometry_names(list(HALF_LIFE_HOURS))
     kept = [k for k, name in enumerate(names) if name not in NOT_USED]
     gross = np.where(exposure.gross > 0, exposure.gross, np.nan)

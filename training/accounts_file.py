@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ CSV_COLUMNS = ("account", "sub_account", "asset", "balance", "symbol", "quantity
 OPTIONAL_COLUMNS = ("leverage", "mode", "isolated_margin")
 
 
-def read_accounts(path: Path, instruments: InstrumentTable) -> AccountBook:
+def read_accounts(path: Path, instruments: InstrumentTable, aliases: Mapping[str, str] | None = None) -> AccountBook:
     """Read accounts from a .json or .csv file.
 
     JSON holds a list of records (or an object with such a list under "accounts"), see `book_from_records`. CSV has the
     columns account, sub_account, asset, balance, symbol, quantity, entry_price and optionally leverage, mode,
-    isolated_margin; a row gives a balance (asset, balance), a position (symbol, quantity, entry_price) or both.
+    isolated_margin; a row gives a balance (asset, balance), a position (symbol, quantity, entry_price) or both. `aliases`
+    are other names of instruments, such as a venue's "BTCUSDT" for "BTC".
 
     Raises
     ------
@@ -32,10 +34,23 @@ def read_accounts(path: Path, instruments: InstrumentTable) -> AccountBook:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as failure:
-        raise InputError(f"cannot be read ({getattr(failure, 'strerror', None) or 'not UTF-8 text'})", file=path) from failure
-    if path.suffix.lower() == ".csv":
-        return book_from_records(_records_of_csv(text, path), instruments, source=path)
-    return book_from_records(_records_of_json(text, path), instruments, source=path)
+        raise InputError(
+            f"cannot be read ({getattr(failure, 'strerror', None) or 'not UTF-8 text'})", file=path
+        ) from failure
+    records = _records_of_csv(text, path) if path.suffix.lower() == ".csv" else _records_of_json(text, path)
+    return book_from_records(_renamed(records, aliases or {}), instruments, source=path)
+
+
+def _renamed(records: list[dict[str, Any]], aliases: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Records with the instruments' own names; whatever is not a record or a position is left for the checks."""
+    out = []
+    for record in records:
+        positions = record.get("positions") if isinstance(record, dict) else None
+        if isinstance(positions, list) and all(isinstance(p, dict) for p in positions):
+            named = [p | {"symbol": aliases.get(p.get("symbol", ""), p.get("symbol"))} for p in positions]
+            record = record | {"positions": named}
+        out.append(record)
+    return out
 
 
 def _records_of_json(text: str, path: Path) -> list[dict[str, Any]]:
@@ -54,7 +69,11 @@ def _records_of_csv(text: str, path: Path) -> list[dict[str, Any]]:
     missing = [c for c in ("account",) if c not in (reader.fieldnames or ())]
     strange = [c for c in reader.fieldnames or () if c not in CSV_COLUMNS + OPTIONAL_COLUMNS]
     if missing or strange:
-        raise InputError("lacks this column" if missing else "is not a column of an account file", file=path, column=(missing + strange)[0])
+        raise InputError(
+            "lacks this column" if missing else "is not a column of an account file",
+            file=path,
+            column=(missing + strange)[0],
+        )
     records: dict[tuple[str, str], dict[str, Any]] = {}
     for row, line in enumerate(reader):
         name = (line.get("account") or "").strip(), (line.get("sub_account") or "main").strip()
@@ -88,4 +107,6 @@ def _number(line: dict[str, Any], column: str, row: int, path: Path) -> float:
     try:
         return float(line.get(column) or "")
     except ValueError:
-        raise InputError("must be a number", file=path, row=row, column=column, value=line.get(column) or "nothing") from None
+        raise InputError(
+            "must be a number", file=path, row=row, column=column, value=line.get(column) or "nothing"
+        ) from None

@@ -12,7 +12,7 @@ from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.exposure import linearise_at
 from ..riskcore.first_passage import Outcome, first_passage
 from ..riskcore.rulebook import RuleBook
-from .account_features import account_features
+from .account_features import BarRisk, account_features
 from .market_view import MarketView
 from .population import PopulationSpec, simulate_accounts
 
@@ -41,10 +41,17 @@ class Dataset:
         return len(self.day)
 
 
-def sample_of(view: MarketView, book: AccountBook, bar: IntArray, rules: RuleBook, horizons: tuple[int, ...]) -> AccountSample:
-    """What was known of pools at the bars they are seen at."""
+def sample_of(
+    view: MarketView,
+    book: AccountBook,
+    bar: IntArray,
+    rules: RuleBook,
+    horizons: tuple[int, ...],
+    risk: BarRisk | None = None,
+) -> AccountSample:
+    """What was known of pools at the bars they are seen at; `risk` spares computing it again."""
     exposure = linearise_at(book, bar, view.history, rules)
-    features, names = account_features(view, book, exposure, bar)
+    features, names = account_features(view, book, exposure, bar, risk)
     return AccountSample(bar, exposure, horizons, features, names)
 
 
@@ -76,12 +83,13 @@ def simulated_dataset(
         spec=spec,
     )
     sample = sample_of(view, population.book, population.bar, rules, horizons)
-    outcome = first_passage(
-        population.book, view.pyramid, rules, population.bar, horizon=horizons[-1], threads=threads
-    )
+    outcome = first_passage(population.book, view.pyramid, rules, population.bar, horizon=horizons[-1], threads=threads)
     known = [outcome.is_known(h, len(view.history)) for h in horizons]
     breached = np.column_stack(
-        [np.where(k | outcome.within(h), outcome.within(h).astype(np.float64), np.nan) for h, k in zip(horizons, known, strict=True)]
+        [
+            np.where(k | outcome.within(h), outcome.within(h).astype(np.float64), np.nan)
+            for h, k in zip(horizons, known, strict=True)
+        ]
     )
     step_days = view.history.step / np.timedelta64(1, "D")
     first_day = (view.history.times[0] - np.datetime64(0, "D")) / np.timedelta64(1, "D")

@@ -17,6 +17,7 @@ from .forecaster import NAMES, LiquidationForecaster
 from .market_view import MarketView
 from .plan import Horizon, Plan, parse_horizons, tested_bars, training_bars
 from .scores import (
+    DayBlocks,
     Skill,
     auc_within_strata,
     brier_scores,
@@ -24,7 +25,6 @@ from .scores import (
     expected_calibration_error,
     log_losses,
     reliability_curve,
-    skill,
 )
 
 BASELINES = ("climatology", "touch_366d", "ewma_reflection", "fhs", "fhs_har", "fhs_learned")
@@ -120,6 +120,7 @@ class _Rows:
     def table(self, seed: int) -> dict[str, Any]:
         logs = {name: log_losses(p, self.outcome) for name, p in self.said.items()}
         squares = {name: brier_scores(p, self.outcome) for name, p in self.said.items()}
+        days = DayBlocks(self.day, seed=seed)
         models = {}
         for name, p in self.said.items():
             slope, intercept = calibration_line(p, self.outcome)
@@ -131,10 +132,7 @@ class _Rows:
                 "calibration_slope": slope,
                 "calibration_intercept": intercept,
                 "skill_vs": {
-                    base: _entry(
-                        skill(squares[name], squares[base], self.day, seed=seed),
-                        skill(logs[name], logs[base], self.day, seed=seed),
-                    )
+                    base: _entry(days.skill(squares[name], squares[base]), days.skill(logs[name], logs[base]))
                     for base in BASELINES
                     if base != name
                 },
@@ -162,7 +160,9 @@ def strata_of(distance: FloatArray) -> IntArray:
 
 def _alerts(view: MarketView, data: Dataset, known: FloatArray, rows: _Rows, horizon: Horizon) -> dict[str, Any]:
     hours = view.data.bar_hours
-    lead = np.where(data.outcome.within(horizon.bars), (data.outcome.breach_bar - data.outcome.start + 1) * hours, np.nan)
+    lead = np.where(
+        data.outcome.within(horizon.bars), (data.outcome.breach_bar - data.outcome.start + 1) * hours, np.nan
+    )
     shortfall = np.where(data.outcome.within(horizon.bars), data.outcome.shortfall, 0.0)
     return {
         name: alert_economics(rows.said[name], rows.outcome, shortfall[known], lead[known], rows.day)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,20 @@ class LiquidationForecaster:
         """Calibrated probabilities, still never falling with the horizon; 1 where already in breach."""
         columns = [c.predict(probability[:, k]) for k, c in enumerate(self.calibration_)]
         return certain_where_breached(never_falling(np.column_stack(columns)), sample.exposure)
+
+    def aligned(self, symbols: Sequence[str]) -> LiquidationForecaster:
+        """The forecaster for a market with these series, in this order.
+
+        A series it was not fitted on borrows the standardised paths of others (`PathLibrary.standardised`).
+        """
+        fitted = list(self.about_["symbols"])
+        if fitted == list(symbols):
+            return self
+        places = np.array([fitted.index(s) if s in fitted else -1 for s in symbols])
+        out = copy.copy(self)
+        out.historical_ = {name: model.reordered(places) for name, model in self.historical_.items()}
+        out.climatology_ = self.climatology_.reordered(places)
+        return out
 
     def state(self) -> dict[str, Any]:
         """What `from_state` needs: numbers, arrays and text."""

@@ -38,7 +38,9 @@ def parse_horizons(text: str, step: np.timedelta64) -> tuple[Horizon, ...]:
         length = int(match[1]) * UNITS[match[2]]
         bars = length / step
         if bars < 1 or bars != int(bars):
-            raise InputError(f"must be a whole number of bars of {step.astype('timedelta64[m]')}", column="horizons", value=part)
+            raise InputError(
+                f"must be a whole number of bars of {step.astype('timedelta64[m]')}", column="horizons", value=part
+            )
         found.append(Horizon(f"{int(match[1])}{match[2]}", int(bars)))
     if [h.bars for h in found] != sorted({h.bars for h in found}):
         raise InputError("must rise and not repeat", column="horizons", value=text)
@@ -106,7 +108,9 @@ def training_bars(plan: Plan, history: MarketHistory, longest: int) -> tuple[int
     last = _bar_after(history, plan.train_end)
     if last - longest <= warm_up + LEAST_BARS:
         begin, end = str(history.times[0])[:10], str(history.times[-1])[:10]
-        problem = f"leaves too little to train on: the market runs from {begin} to {end}, {WARM_UP_DAYS} days warm it up"
+        problem = (
+            f"leaves too little to train on: the market runs from {begin} to {end}, {WARM_UP_DAYS} days warm it up"
+        )
         raise InputError(problem, column="train_end", value=str(plan.train_end))
     return warm_up, last
 
@@ -124,7 +128,9 @@ def tested_bars(plan: Plan, history: MarketHistory, longest: int) -> tuple[int, 
     last = min(last, len(history) - longest + 1)
     if first >= last:
         end = str(history.times[-1])[:10]
-        raise InputError(f"leaves nothing to test on: the market ends {end}", column="test_start", value=str(plan.first_test_day))
+        raise InputError(
+            f"leaves nothing to test on: the market ends {end}", column="test_start", value=str(plan.first_test_day)
+        )
     return first, last
 
 

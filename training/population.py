@@ -105,7 +105,9 @@ def simulate_accounts(
     bars = np.arange(first_bar, last_bar)
     bars = bars[usable[first_bar:last_bar].any(axis=1)]
     if len(bars) == 0 or accounts < 1:
-        raise InputError("leaves no bar on which an account could be simulated", column="bars", value=f"{first_bar}:{last_bar}")
+        raise InputError(
+            "leaves no bar on which an account could be simulated", column="bars", value=f"{first_bar}:{last_bar}"
+        )
     bar = np.sort(rng.choice(bars, size=accounts))
     legs = _draw_legs(rng, usable[bar], spec)
     return Population(_book(rng, history, rules, bar, legs, volatility, horizons, spec), bar)
@@ -192,7 +194,12 @@ def _book(
 
 
 def _entry_prices(
-    rng: np.random.Generator, history: MarketHistory, bar: IntArray, series: IntArray, price: FloatArray, spec: PopulationSpec
+    rng: np.random.Generator,
+    history: MarketHistory,
+    bar: IntArray,
+    series: IntArray,
+    price: FloatArray,
+    spec: PopulationSpec,
 ) -> FloatArray:
     age = rng.exponential(spec.entry_age_hours, series.shape) * (np.timedelta64(1, "h") / history.step)
     past = history.close[np.maximum(bar[:, None] - 1 - age.astype(np.int64), 0), series]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ class ScaleForecaster:
     ) -> LearnedScale:
         stride = max(1, len(rows) * base.shape[1] // MOST_ROWS)
         rows = rows[::stride]
-        features = _flat(inputs.learned_columns(horizon), rows)
+        features = _flat(inputs.learned_columns(horizon, self.names_), rows)
         model = LearnedScale(self.rounds, self.seed, self.threads)
         return model.fit(features, base[rows].ravel(), target[rows].ravel(), self.names_)
 
@@ -88,7 +88,7 @@ class ScaleForecaster:
         for k, horizon in enumerate(self.horizons):
             base = self._base(inputs, horizon)
             har[:, :, k] = base
-            features = inputs.learned_columns(horizon)
+            features = inputs.learned_columns(horizon, self.names_)
             for chosen, model in self._assignments(horizon, rows):
                 flat = model.predict(_flat(features, chosen), base[chosen].ravel())
                 learned[chosen, :, k] = flat.reshape(len(chosen), -1)
@@ -135,6 +135,7 @@ class ScaleInputs:
         self.names = (*frame.names, "season_day_ahead", "season_week_ahead")
         self._features = np.full((len(data.history) + 1, len(data.symbols), len(frame.names)), np.nan)
         self._features[frame.bars] = frame.values
+        self._missing = np.full((*self._features.shape[:2], 1), np.nan)
         self._har: FloatArray | None = None
 
     @property
@@ -162,17 +163,28 @@ class ScaleInputs:
         logs = [_known(_safe_log(realised_volatility(returns, self._bars(hours)))) for hours in BLEND_HOURS]
         return blended_log_scale(np.stack(logs, axis=2))
 
-    def learned_columns(self, horizon: int) -> FloatArray:
-        """All features and the seasonal level of the coming bars, (n_bars + 1, n_symbols, k)."""
+    def learned_columns(self, horizon: int, names: Sequence[str]) -> FloatArray:
+        """Features and the seasonal level of the coming bars by name, (n_bars + 1, n_symbols, k); NaN if not there."""
         high, low = self.data.mark("high"), self.data.mark("low")
         deviation = _safe_log(parkinson(high, low, 1)) - _safe_log(parkinson(high, low, self._bars(168)))
         day, week = int(DAY / self.data.history.step), int(WEEK / self.data.history.step)
         ahead = min(horizon, day) if day else horizon
         seasons = [season_ahead(deviation, ahead, day, 28), season_ahead(deviation, min(horizon, week), week, 12)]
-        return np.concatenate((self._features, np.stack(seasons, axis=2)), axis=2)
+        columns = np.concatenate((self._features, np.stack(seasons, axis=2), self._missing), axis=2)
+        place = {name: k for k, name in enumerate(self.names)}
+        return columns[:, :, [place.get(name, -1) for name in names]]
 
     def _bars(self, hours: float) -> int:
         return max(2, round(hours / self.data.bar_hours))
+
+
+def usual_scale(data: MarketData, horizons: tuple[int, ...], bar: int) -> ScaleField:
+    """The realised volatility of the last 30 days over each horizon, at one bar only (NaN at the others)."""
+    window = max(2, round(BLEND_HOURS[-1] / data.bar_hours))
+    sigma = np.full((len(data.history) + 1, len(data.symbols), len(horizons)), np.nan)
+    volatility = realised_volatility(log_returns(data.mark("close")), window)[bar - 1]
+    sigma[bar] = np.maximum(volatility, SMALLEST)[:, None] * np.sqrt(np.array(horizons, dtype=np.float64))
+    return ScaleField(_by_series(data, sigma), horizons)
 
 
 def scale_target(data: MarketData, horizon: int) -> FloatArray:

@@ -1,0 +1,193 @@
+"""What the verbs print: rich tables that fit a laptop's terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .demo import DemoResult
+from .proposal import MarginProposal
+from .selfcheck import Finding
+from .train import Trained
+
+
+def show_demo(result: DemoResult) -> None:
+    """The summary of a demo and where its report is."""
+    show_evaluation(result.evaluation.scores)
+    show_proposal(result.proposal)
+    console = Console()
+    console.print()
+    for label, text in result.summary:
+        console.print(f"[bold]{escape(label)}[/bold]  {escape(text)}", highlight=False)
+    console.print(f"[bold]report[/bold]  {escape(str(result.report))} (open it in a browser)", highlight=False)
+
+
+def show_trained(trained: Trained) -> None:
+    """Where a model is kept."""
+    console = Console()
+    console.print(f"model    {escape(str(trained.folder))}", highlight=False)
+    console.print(f"sha256   {trained.fingerprint}", highlight=False)
+    if trained.address:
+        console.print(f"registry {trained.address}", highlight=False)
+
+
+def show_evaluation(scores: Mapping[str, Any]) -> None:
+    """A table for each horizon: every model, its scores and its skill over FHS."""
+    console = Console()
+    data = scores["data"]
+    for horizon, table in scores["horizons"].items():
+        title = f"within {horizon}: {table['n']:,} accounts, {table['events']:,} liquidated ({table['base_rate']:.1%})"
+        shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+        shown.add_column("model", no_wrap=True)
+        for name in ("log loss", "Brier", "AUC", "ECE", "% skill vs FHS", "vs FHS-HAR"):
+            shown.add_column(name, justify="right", no_wrap=True)
+        for name, model in table["models"].items():
+            shown.add_row(
+                f"[bold]{name}[/bold]" if name == "hybrid" else name,
+                f"{model['log_loss']:.4f}",
+                f"{model['brier']:.4f}",
+                f"{model['auc_within_strata']:.2f}",
+                f"{model['ece']:.3f}",
+                _skill(model["skill_vs"].get("fhs")),
+                _skill(model["skill_vs"].get("fhs_har")),
+            )
+        console.print(shown)
+    where = f"{data['market']}, marks from {data['marks']}; tested {data['test'][0]} to {data['test'][1]} UTC"
+    console.print("skill of log loss with 90% intervals over resampled days; AUC within strata of distance", highlight=False)
+    console.print(f"measured on: {escape(where)}; accounts simulated", highlight=False)
+    if generic := data["rules"]["generic_schedule_used_for"]:
+        console.print(
+            f"[yellow]generic tiers (not a venue's) for {escape(', '.join(generic))}[/yellow]", highlight=False
+        )
+
+
+def show_scores(result: Mapping[str, Any], top: int) -> None:
+    """The most endangered pools with their first reasons and advice."""
+    console = Console()
+    horizons = result["horizons"]
+    shown = Table(title=f"as known at {result['at']} UTC: {len(result['accounts']):,} pools", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("account", "pool", "stage"):
+        shown.add_column(name, overflow="fold")
+    for name in ("equity", "headroom", *horizons):
+        shown.add_column(name, justify="right")
+    for record in result["accounts"][:top]:
+        shown.add_row(
+            escape(_name(record)),
+            escape(record["pool"]),
+            record["stage"],
+            f"{record['equity']:,.2f}",
+            f"{record['headroom']:,.2f}",
+            *(f"{record['probabilities'][h]:.2%}" for h in horizons),
+        )
+    console.print(shown)
+    for record in result["accounts"][:top]:
+        _print_why(console, record)
+    _print_warnings(console, result["warnings"])
+
+
+def show_explanation(result: Mapping[str, Any]) -> None:
+    """One account: each pool at every horizon, reasons that add up to the log odds, advice."""
+    console = Console()
+    for record in result["accounts"]:
+        head = f"{_name(record)}, {record['pool']}: {record['stage']}, equity {record['equity']:,.2f}"
+        console.print(f"[bold]{escape(head)}[/bold], headroom {record['headroom']:,.2f}", highlight=False)
+        shown = Table(box=SIMPLE_HEAD)
+        shown.add_column("part of the log odds")
+        names = list(record["reasons_by_horizon"])
+        for name in names:
+            shown.add_column(f"{name}: {record['probabilities'][name]:.2%}", justify="right")
+        effects = {n: {r["code"]: r["effect"] for r in record["reasons_by_horizon"][n]} for n in names}
+        for reason in record["reasons_by_horizon"][names[-1]]:
+            shown.add_row(reason["text"], *(f"{effects[n][reason['code']]:+.2f}" for n in names))
+        console.print(shown)
+        for line in record["advice"]:
+            console.print(f"  {escape(line)}", highlight=False)
+    _print_warnings(console, result["warnings"])
+
+
+def show_proposal(proposal: MarginProposal) -> None:
+    """Current against proposed maintenance rates."""
+    shown = Table(title="maintenance margin: current against proposed", title_justify="left", box=SIMPLE_HEAD)
+    names = ("instrument", "side", "current", "proposed", "coverage", "Kupiec p", "violations")
+    for name in names:
+        shown.add_column(name, justify="left" if name in names[:2] else "right")
+    for row in proposal.rows():
+        shown.add_row(
+            str(row["symbol"]),
+            str(row["side"]),
+            _percent(row["current"]),
+            _percent(row["proposed"]),
+            _percent(row["coverage"]),
+            "-" if row["kupiec_p"] is None else f"{row['kupiec_p']:.2f}",
+            f"{row['violations']} of {row['n']}",
+        )
+    Console().print(shown)
+
+
+def show_backtest(result: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    """Violations and scores by symbol and method."""
+    shown = Table(box=SIMPLE_HEAD)
+    for name in ("symbol", "method", "n", "violations", "conformal", "Kupiec p", "score"):
+        shown.add_column(name, justify="left" if name in ("symbol", "method") else "right")
+    for symbol, methods in result.items():
+        for method, row in methods.items():
+            shown.add_row(
+                escape(symbol),
+                method,
+                str(row["n_test"]),
+                str(row["violations"]),
+                str(row["violations_conformal"]),
+                f"{row['kupiec_p']:.3f}",
+                f"{row['quantile_score']:.6f}",
+            )
+    Console().print(shown)
+
+
+def show_selfcheck(findings: Iterable[Finding]) -> None:
+    """Published figures beside ours."""
+    shown = Table(box=SIMPLE_HEAD)
+    for name in ("figure", "published", "ours", "deviation", ""):
+        shown.add_column(name, justify="left" if name in ("figure", "") else "right")
+    for finding in findings:
+        verdict = "[green]agrees[/green]" if finding.agrees else "[red]differs[/red]"
+        deviation = f"{finding.ours - finding.published:+.2g}"
+        shown.add_row(
+            f"{finding.what}\n[dim]{finding.source}[/dim]",
+            f"{finding.published:g}",
+            f"{finding.ours:.10g}",
+            deviation,
+            verdict,
+        )
+    Console().print(shown)
+
+
+def _skill(entry: Mapping[str, float] | None) -> str:
+    if entry is None:
+        return "-"
+    value, low, high = (100 * entry[f"log_loss_{part}"] for part in ("value", "low", "high"))
+    return f"{value:+.1f} [{low:+.1f} {high:+.1f}]"
+
+
+def _percent(value: object) -> str:
+    return "-" if value is None else f"{float(str(value)):.2%}"
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    return record["account"] if record["sub_account"] == "main" else f"{record['account']}/{record['sub_account']}"
+
+
+def _print_why(console: Console, record: Mapping[str, Any]) -> None:
+    why = "; ".join(f"{r['text']} {r['effect']:+.2f}" for r in record["reasons"][:4])
+    console.print(f"[bold]{escape(_name(record))}[/bold] ({escape(record['pool'])}): {why}", highlight=False)
+    for line in record["advice"]:
+        console.print(f"  {escape(line)}", highlight=False)
+
+
+def _print_warnings(console: Console, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        console.print(f"[yellow]{escape(warning)}[/yellow]", highlight=False)

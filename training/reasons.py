@@ -1,0 +1,86 @@
+"""Why a pool is endangered: parts that add up to the log odds of its forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..models.account_boosting import logit
+from ..models.sample import AccountSample, ScaleField
+from ..riskcore.accounts import AccountBook
+from ..riskcore.arrays import FloatArray
+from .forecaster import HYBRID_WEIGHTS, with_structural
+from .scales import usual_scale
+from .score import Scorer
+
+GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("carry", "funding and basis", ("leg_funding", "leg_basis", "leg_open_interest")),
+    ("season", "time of day and week", ("leg_season", "leg_hour", "leg_week")),
+    ("momentum", "recent moves against the position", ("leg_move", "leg_return", "leg_drawdown", "leg_rise")),
+    ("market_stress", "stress across the market", ("leg_market", "leg_absorption", "leg_average", "leg_relative")),
+    ("liquidity", "volume and depth", ("leg_log_amihud", "leg_spread", "leg_volume", "leg_log_depth", "leg_imbalance")),
+    ("volatility_shape", "pattern of past volatility", ("leg_",)),
+    ("structure", "simulations under other volatilities", ("logit_",)),
+    ("account", "leverage and make-up of the account", ("",)),
+)
+"""Reason codes, their words and the beginnings of the features they take; the first that fits wins."""
+
+
+def explain(scorer: Scorer, book: AccountBook, horizon: str) -> list[list[dict[str, Any]]]:
+    """Reasons for each pool's log odds at one horizon, largest effect first; they add up to the log odds.
+
+    "distance" is the log odds by simulation at the pool's usual (30-day) volatility; "volatility_now" is what the
+    forecast volatility changes in that; the rest are the learned correction's TreeSHAP values by group of features,
+    the base rate it starts from, and what calibration and the order of horizons change.
+    """
+    k = scorer.horizons.index(horizon)
+    sample = scorer.sample(book)
+    said = scorer.model.predict(sample, scorer.fields)
+    structural = logit(said["fhs_learned"][:, k])
+    usual = logit(_usual(scorer, sample)[:, k])
+    rich = with_structural(sample, said)
+    learned, base = _learned_parts(scorer, sample, rich, k)
+    weight = HYBRID_WEIGHTS["fhs_learned"] + HYBRID_WEIGHTS["correction"]
+    parts = {"distance": weight * usual, "volatility_now": weight * (structural - usual), "base_rate": base, **learned}
+    total = logit(said["hybrid"][:, k])
+    parts["calibration"] = total - np.sum(list(parts.values()), axis=0)
+    words = {code: text for code, text, _ in GROUPS} | _WORDS
+    return [_sorted_reasons(parts, words, row) for row in range(len(book))]
+
+
+_WORDS = {
+    "distance": "distance to liquidation at its usual volatility",
+    "volatility_now": "volatility forecast against the usual",
+    "base_rate": "base rate the learned part starts from",
+    "calibration": "calibration and order of horizons",
+}
+
+
+def _sorted_reasons(parts: dict[str, FloatArray], words: dict[str, str], row: int) -> list[dict[str, Any]]:
+    reasons = [{"code": c, "text": words[c], "effect": float(v[row])} for c, v in parts.items()]
+    return sorted(reasons, key=lambda reason: (-abs(reason["effect"]), reason["code"]))
+
+
+def _usual(scorer: Scorer, sample: AccountSample) -> FloatArray:
+    field: ScaleField = usual_scale(scorer.view.data, scorer.model.horizons, scorer.bar)
+    return scorer.model.historical_["fhs_learned"].predict(sample, field)
+
+
+def _learned_parts(
+    scorer: Scorer, sample: AccountSample, rich: AccountSample, k: int
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    model, horizon = scorer.model, scorer.model.horizons[k]
+    parts = {code: np.zeros(len(sample)) for code, _, _ in GROUPS}
+    base = np.zeros(len(sample))
+    for name, booster, rows in (("lightgbm", model.lightgbm_, sample), ("correction", model.correction_, rich)):
+        values = booster.explain(rows, horizon) * HYBRID_WEIGHTS[name]
+        for column, code in enumerate(_codes(booster.columns)):
+            parts[code] += values[:, column]
+        base += values[:, -1]
+    return parts, base
+
+
+def _codes(columns: Sequence[str]) -> list[str]:
+    return [next(code for code, _, starts in GROUPS if column.startswith(starts)) for column in columns]

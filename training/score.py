@@ -1,0 +1,168 @@
+"""Scoring a live book: probability of liquidation of every pool, and for the most endangered why and what would help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..models.sample import AccountSample, ScaleField
+from ..riskcore.accounts import AccountBook
+from ..riskcore.arrays import FloatArray, IntArray
+from ..riskcore.errors import InputError
+from ..riskcore.margin import MarginState, Stage, evaluate
+from ..riskcore.market import MarketState
+from ..riskcore.rulebook import RuleBook
+from .account_features import BarRisk, bar_risk
+from .dataset import sample_of
+from .forecaster import LiquidationForecaster
+from .market_view import MarketView
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecast of every pool of a book at one instant.
+
+    Parameters
+    ----------
+    book, margin
+        The pools and how they stand.
+    horizons
+        Names of the horizons, such as "4h".
+    probability
+        Probability of liquidation, (n_pools, n_horizons); never falls with the horizon; 1 where already in breach.
+    structural
+        The same by historical simulation with the learned volatility alone: what is trusted if the rest is not.
+    low, high
+        Lowest and highest of the members' and the hybrid's probabilities: how far the models disagree, not an
+        interval of confidence.
+    """
+
+    book: AccountBook
+    margin: MarginState
+    horizons: tuple[str, ...]
+    probability: FloatArray
+    structural: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    def most_endangered(self, count: int) -> IntArray:
+        """Pools by falling probability at the longest horizon, then at the shorter ones, then by name; `count` of them."""
+        keys = [-self.probability[:, k] for k in range(len(self.horizons))]
+        return np.lexsort((np.arange(len(self.book)), *keys))[:count]
+
+    def record(self, pool: int) -> dict[str, Any]:
+        """One pool as plain values, for JSON."""
+
+        def by_horizon(values: FloatArray) -> dict[str, float]:
+            return {name: float(values[pool, k]) for k, name in enumerate(self.horizons)}
+
+        return {
+            "account": str(self.book.account[pool]),
+            "sub_account": str(self.book.sub_account[pool]),
+            "pool": str(self.book.isolated[pool]) or "cross",
+            "stage": Stage(int(self.margin.stage[pool])).name.lower(),
+            "equity": float(self.margin.equity[pool]),
+            "maintenance": float(self.margin.maintenance[pool]),
+            "initial": float(self.margin.initial[pool]),
+            "headroom": float(self.margin.headroom[pool]),
+            "probabilities": by_horizon(self.probability),
+            "structural": by_horizon(self.structural),
+            "low": by_horizon(self.low),
+            "high": by_horizon(self.high),
+        }
+
+
+class Scorer:
+    """A forecaster bound to a market at one instant; scores any book there, again and again.
+
+    Parameters
+    ----------
+    model, view, rules
+        The forecaster, the market, the rules.
+    bar
+        Bar at whose open the books are seen.
+    """
+
+    def __init__(self, model: LiquidationForecaster, view: MarketView, rules: RuleBook, bar: int) -> None:
+        self.model, self.view, self.rules, self.bar = model.aligned(view.data.symbols), view, rules, bar
+        self.market: MarketState = view.history.state_at(bar)
+        self.horizons = tuple(model.about_["horizons"])
+        bars = np.array([bar])
+        self.risk: BarRisk = bar_risk(view, bars)
+        self.fields: dict[str, ScaleField] = self.model.scales_.fields(view.data, view.frame, bars)
+
+    def sample(self, book: AccountBook) -> AccountSample:
+        """What is known of the pools of a book."""
+        bars = np.full(len(book), self.bar)
+        sample = sample_of(self.view, book, bars, self.rules, self.model.horizons, self.risk)
+        return with_columns(sample, self.model.lightgbm_.columns)
+
+    def forecast(self, book: AccountBook) -> Forecast:
+        """Forecast of every pool.
+
+        Raises
+        ------
+        InputError
+            A pool whose equity is exactly zero although it holds positions, a position without a price, an instrument
+            or asset without rules, or a market too short to know its volatility.
+        """
+        margin = evaluate(book, self.market, self.rules)
+        _require_equity(book, margin)
+        said = self.model.predict(self.sample(book), self.fields)
+        _require_known(book, said["hybrid"], self.bar)
+        members = np.stack([said[name] for name in ("fhs_har", "fhs_learned", "lightgbm", "hybrid")])
+        return Forecast(
+            book, margin, self.horizons, said["hybrid"], said["fhs_learned"], members.min(axis=0), members.max(axis=0)
+        )
+
+
+def with_columns(sample: AccountSample, names: tuple[str, ...]) -> AccountSample:
+    """The sample with these features, in this order; those the market does not have are NaN (`missing_columns`)."""
+    if sample.feature_names == names:
+        return sample
+    place = {name: k for k, name in enumerate(sample.feature_names)}
+    features = np.full((len(sample), len(names)), np.nan)
+    for k, name in enumerate(names):
+        if name in place:
+            features[:, k] = sample.features[:, place[name]]
+    return AccountSample(sample.bar, sample.exposure, sample.horizons, features, names)
+
+
+def missing_columns(model: LiquidationForecaster, view: MarketView) -> list[str]:
+    """Market features the model was fitted with and this market does not have."""
+    fitted = [name.removeprefix("leg_") for name in model.lightgbm_.columns if name.startswith("leg_")]
+    return [name for name in fitted if name not in view.frame.names]
+
+
+def warnings_of(model: LiquidationForecaster, view: MarketView, rules: RuleBook) -> list[str]:
+    """What a reader of the scores has to know: substitutes that were used."""
+    symbols, about = view.data.symbols, model.about_
+    said = []
+    if generic := rules.generic_symbols(symbols):
+        said.append(f"margined by margincast's generic schedule, not a venue's: {', '.join(generic)}")
+    if strange := [s for s in symbols if s not in about["symbols"]]:
+        said.append(f"not in the model's training, paths of others stand in: {', '.join(strange)}")
+    if missing := missing_columns(model, view):
+        said.append(f"the model's features that this market lacks are treated as missing: {', '.join(missing)}")
+    if about["market"] == "simulated" and not view.data.simulated:
+        said.append("the model was trained on a simulated market")
+    return said
+
+
+def _require_equity(book: AccountBook, margin: MarginState) -> None:
+    empty = (margin.equity == 0) & (np.diff(book.position_pointer) > 0)
+    if empty.any():
+        row = int(np.flatnonzero(empty)[0])
+        raise InputError(
+            "has positions and an equity of zero", row=row, column="balances", value=str(book.account[row])
+        )
+
+
+def _require_known(book: AccountBook, probability: FloatArray, bar: int) -> None:
+    unknown = np.isnan(probability).any(axis=1)
+    if unknown.any():
+        row = int(np.flatnonzero(unknown)[0])
+        problem = f"the market's past before bar {bar} is too short to know the volatility of its positions"
+        raise InputError(problem, row=row, column="account", value=str(book.account[row]))

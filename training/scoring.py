@@ -1,0 +1,150 @@
+"""From an account file, a market folder and a stored model to scores, reasons and advice as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..features.folder import read_market_folder
+from ..riskcore.accounts import AccountBook
+from ..riskcore.arrays import IntArray
+from ..riskcore.errors import InputError, MargincastError
+from ..riskcore.rulebook import RuleBook
+from ..riskcore.rulebook_file import rulebook_hash
+from .accounts_file import read_accounts
+from .advice import advise
+from .forecaster import LiquidationForecaster
+from .market_view import view_market
+from .reasons import explain
+from .score import Scorer, warnings_of
+from .tracking import CHAMPION
+from .train import load_model
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """What is scored, on which market, when, by which model.
+
+    Parameters
+    ----------
+    accounts, market
+        Account file and market folder.
+    at
+        Instant (UTC) on the market's bar grid; None: the end of the market.
+    model, store
+        Model folder or registry address; None: the champion in the store's registry.
+    target
+        Probability that advice brings to, at the longest horizon.
+    top
+        How many of the most endangered are explained and advised.
+    threads
+        Change no result.
+    """
+
+    accounts: Path
+    market: Path
+    at: str | None
+    model: str | None
+    store: Path
+    target: float
+    top: int
+    threads: int = 1
+
+
+def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: None) -> dict[str, Any]:
+    """Score every account of a file; the most endangered come with reasons and advice.
+
+    Returns
+    -------
+    dict
+        "accounts": a record for each pool by falling danger (`Forecast.record`; the first `top` with "reasons" and
+        "advice"), "at", "model", "rules", "data" and "warnings".
+    """
+    scorer, book = _prepare(request, rules, say)
+    say(f"scoring {len(book):,} pools")
+    forecast = scorer.forecast(book)
+    order = forecast.most_endangered(len(book))
+    records = [forecast.record(int(pool)) for pool in order]
+    say(f"explaining the {min(request.top, len(book))} most endangered")
+    shown = order[: request.top]
+    for record, extra in zip(records, _explained(scorer, book, shown, request.target), strict=False):
+        record |= extra
+    return {"accounts": records, **_about(request, scorer)}
+
+
+def explain_account(
+    request: ScoreRequest, rules: RuleBook, account: str, *, say: Say = lambda _: None
+) -> dict[str, Any]:
+    """Score one account of a file and explain each of its pools at every horizon."""
+    scorer, book = _prepare(request, rules, say)
+    pools = np.flatnonzero(book.account == account)
+    if len(pools) == 0:
+        raise InputError("holds no such account", file=request.accounts, column="account", value=account)
+    mine = book.take(pools)
+    forecast = scorer.forecast(mine)
+    records = []
+    for pool in range(len(mine)):
+        one = mine.take(np.array([pool]))
+        by_horizon = {name: explain(scorer, one, name)[0] for name in scorer.horizons}
+        extra = _explained(scorer, mine, np.array([pool]), request.target)[0]
+        records.append(forecast.record(pool) | extra | {"reasons_by_horizon": by_horizon})
+    return {"accounts": records, **_about(request, scorer)}
+
+
+def _prepare(request: ScoreRequest, rules: RuleBook, say: Say) -> tuple[Scorer, AccountBook]:
+    say("loading the model")
+    model = _model(request)
+    say(f"reading {request.market}")
+    view = view_market(read_market_folder(request.market))
+    if float(model.about_["bar_hours"]) != view.data.bar_hours:
+        problem = f"has bars of {view.data.bar_hours} h, the model was fitted on bars of {model.about_['bar_hours']} h"
+        raise InputError(problem, file=request.market)
+    bar = len(view.history) if request.at is None else view.history.bar_of(_instant(request.at))
+    book = read_accounts(request.accounts, view.history.instruments, rules.aliases)
+    return Scorer(model, view, rules, bar), book
+
+
+def _model(request: ScoreRequest) -> LiquidationForecaster:
+    if request.model is None and not request.store.is_dir():
+        raise MargincastError(f"{request.store}: no model store here; train one first, or name a folder with --model")
+    return load_model(request.model or CHAMPION, store=request.store, threads=request.threads)
+
+
+def _instant(text: str) -> np.datetime64:
+    try:
+        return np.datetime64(text.removesuffix("Z"), "ns")
+    except ValueError:
+        raise InputError("is not an instant such as 2025-08-01T12:00", column="at", value=text) from None
+
+
+def _explained(scorer: Scorer, book: AccountBook, pools: IntArray, target: float) -> list[dict[str, Any]]:
+    chosen, horizon = book.take(pools), scorer.horizons[-1]
+    reasons = explain(scorer, chosen, horizon)
+    advice = advise(scorer, chosen, horizon=horizon, target=target)
+    base = scorer.view.history.instruments.base
+    return [
+        {"reasons": reasons[i], "advice": advice.lines(i, base, target, horizon)} | advice.record(i)
+        for i in range(len(chosen))
+    ]
+
+
+def _about(request: ScoreRequest, scorer: Scorer) -> dict[str, Any]:
+    rules, data = scorer.rules, scorer.view.data
+    return {
+        "at": str(scorer.market.time)[:19],
+        "horizons": list(scorer.horizons),
+        "model": {k: scorer.model.about_[k] for k in ("train_end", "venue", "market", "accounts", "symbols")},
+        "rules": {
+            "venue": rules.venue,
+            "effective_from": rules.effective_from.isoformat(),
+            "sha256": rulebook_hash(rules),
+        },
+        "data": {"marks": scorer.view.history.source, "simulated": data.simulated, "tables": data.report.as_dict()},
+        "warnings": warnings_of(scorer.model, scorer.view, rules),
+    }
