@@ -30,6 +30,17 @@ def require(ok: BoolArray, values: NDArray[np.generic], problem: str, column: st
         raise InputError(problem, row=row, column=column, value=values[row].item())
 
 
+def group_sums(group: IntArray, values: FloatArray, groups: int) -> FloatArray:
+    """Sum of the values of each group 0 .. groups - 1, added in the order given.
+
+    Examples
+    --------
+    >>> group_sums(np.array([0, 2, 0]), np.array([1.0, 5.0, 2.0]), 3).tolist()
+    [3.0, 0.0, 5.0]
+    """
+    return np.asarray(np.bincount(group, weights=values, minlength=groups), dtype=np.float64)
+
+
 def require_pointers(pointers: IntArray, rows: int, entries: int, column: str) -> None:
     """Check a CSR pointer array: `rows + 1` non-falling offsets from 0 to `entries`."""
     if len(pointers) != rows + 1 or pointers[0] != 0 or pointers[-1] != entries or (np.diff(pointers) < 0).any():

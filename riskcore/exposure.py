@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .accounts import AccountBook, csr_entries
-from .arrays import FloatArray, IntArray
+from .arrays import FloatArray, IntArray, group_sums
 from .compiled import CompiledBook, CompiledRules, compile_book, compile_rules
 from .errors import InputError
 from .margin import require_prices
@@ -48,13 +48,18 @@ class Exposure:
     @property
     def gross(self) -> FloatArray:
         """Sum of absolute weights of each pool."""
-        return np.bincount(self.pool, weights=np.abs(self.weight), minlength=len(self))
+        return group_sums(self.pool, np.abs(self.weight), len(self))
 
     def take(self, rows: IntArray) -> Exposure:
         """Exposure of these pools, in this order."""
         entries, pointer = csr_entries(self.pointer, rows)
         return Exposure(
-            pointer, self.series[entries], self.weight[entries], self.headroom[rows], self.equity[rows], self.maintenance[rows]
+            pointer,
+            self.series[entries],
+            self.weight[entries],
+            self.headroom[rows],
+            self.equity[rows],
+            self.maintenance[rows],
         )
 
 
@@ -105,7 +110,9 @@ def linearise_at(book: AccountBook, bars: IntArray, history: MarketHistory, rule
     for prices, pools in ((mark, pool[compiled.leg_row]), (index, pool)):
         if np.isnan(prices).any():
             row = int(pools[np.flatnonzero(np.isnan(prices))[0]])
-            raise InputError("has a position or balance without a price then", row=row, column="bar", value=int(bars[row]))
+            raise InputError(
+                "has a position or balance without a price then", row=row, column="bar", value=int(bars[row])
+            )
     return _expose(compiled, tables, history, mark, index)
 
 
@@ -119,8 +126,8 @@ def _expose(
     tier = tables.tiers_of(instrument, np.abs(value))
     rate = tables.tier_rate[tier]
     n_rows, n_pools = len(book.row_asset), len(book.row_pointer) - 1
-    total = book.row_amount + np.bincount(row, weights=value, minlength=n_rows)
-    required = np.bincount(row, weights=np.abs(value) * rate - tables.tier_deduction[tier], minlength=n_rows)
+    total = book.row_amount + group_sums(row, value, n_rows)
+    required = group_sums(row, np.abs(value) * rate - tables.tier_deduction[tier], n_rows)
     slope, offset = _haircut_terms(tables, book.row_asset, total * index)
     # value moves with the log price one for one (linear) or against it (inverse, told in coin)
     turn = np.where(inverse, -1.0, 1.0)
@@ -133,8 +140,8 @@ def _expose(
         np.concatenate((pool[row], pool[moves])),
         np.concatenate((history.mark_series[instrument], series[moves])),
         np.concatenate((leg_weight, row_weight[moves])),
-        np.bincount(pool, weights=total * index * slope + offset, minlength=n_pools),
-        np.bincount(pool, weights=required * index, minlength=n_pools),
+        group_sums(pool, total * index * slope + offset, n_pools),
+        group_sums(pool, required * index, n_pools),
     )
 
 
@@ -148,11 +155,13 @@ def _haircut_terms(tables: CompiledRules, asset: IntArray, value: FloatArray) ->
     return slope, offset
 
 
-def _merge(pools: IntArray, series: IntArray, weights: FloatArray, equity: FloatArray, maintenance: FloatArray) -> Exposure:
+def _merge(
+    pools: IntArray, series: IntArray, weights: FloatArray, equity: FloatArray, maintenance: FloatArray
+) -> Exposure:
     order = np.lexsort((weights, series, pools))
     pools, series, weights = pools[order], series[order], weights[order]
     fresh = np.ones(len(pools), dtype=bool)
     fresh[1:] = (np.diff(pools) != 0) | (np.diff(series) != 0)
-    merged = np.bincount(np.cumsum(fresh) - 1, weights=weights) if len(pools) else weights
+    merged = group_sums(np.cumsum(fresh) - 1, weights, int(fresh.sum()))
     pointer = np.searchsorted(pools[fresh], np.arange(len(equity) + 1)).astype(np.int64)
     return Exposure(pointer, series[fresh], merged, equity - maintenance, equity, maintenance)

@@ -10,7 +10,7 @@ from ..features.correlation import ewma_correlation
 from ..features.geometry import account_geometry, geometry_names
 from ..features.volatility import ewma_volatility, log_returns
 from ..riskcore.accounts import AccountBook
-from ..riskcore.arrays import FloatArray, IntArray
+from ..riskcore.arrays import FloatArray, IntArray, group_sums
 from ..riskcore.exposure import Exposure
 from ..riskcore.market import UNIT_INDEX
 from .market_view import MarketView
@@ -93,7 +93,7 @@ def coin_value(view: MarketView, book: AccountBook, bar: IntArray) -> FloatArray
     series = view.history.index_series[book.balance_asset]
     coin = series != UNIT_INDEX
     value = book.balance[coin] * view.history.close[bar[pool[coin]] - 1, series[coin]]
-    return np.bincount(pool[coin], weights=value, minlength=len(book))
+    return group_sums(pool[coin], value, len(book))
 
 
 def _leg_average(view: MarketView, exposure: Exposure, bar: IntArray) -> FloatArray:
@@ -105,7 +105,7 @@ def _leg_average(view: MarketView, exposure: Exposure, bar: IntArray) -> FloatAr
     out = np.empty((len(exposure), values.shape[1]))
     for k, name in enumerate(view.frame.names):
         weights = values[:, k] * share * (against if name.startswith(DIRECTIONAL) else 1.0)
-        out[:, k] = np.bincount(exposure.pool, weights=weights, minlength=len(exposure))
+        out[:, k] = group_sums(exposure.pool, weights, len(exposure))
     return out
 
 

@@ -23,8 +23,9 @@ def read_accounts(path: Path, instruments: InstrumentTable, aliases: Mapping[str
 
     JSON holds a list of records (or an object with such a list under "accounts"), see `book_from_records`. CSV has the
     columns account, sub_account, asset, balance, symbol, quantity, entry_price and optionally leverage, mode,
-    isolated_margin; a row gives a balance (asset, balance), a position (symbol, quantity, entry_price) or both. `aliases`
-    are other names of instruments, such as a venue's "BTCUSDT" for "BTC".
+    isolated_margin; a row gives a balance (asset, balance), a position (symbol, quantity, entry_price) or both.
+
+    `aliases` are other names of instruments, such as a venue's "BTCUSDT" for "BTC".
 
     Raises
     ------

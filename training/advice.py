@@ -88,7 +88,7 @@ def _probability(scorer: Scorer, book: AccountBook, k: int) -> FloatArray:
 def _smallest(
     after: Callable[[FloatArray], FloatArray], most: FloatArray, target: float, step: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Smallest measure in [0, most], rounded up to `step`, after which the probability is at most `target`; NaN if none."""
+    """Smallest measure in [0, most], rounded up to `step`, that brings the probability to `target`; NaN if none."""
     ceiling = np.floor(most / step) * step
     low, high = np.zeros(len(most)), ceiling.copy()
     enough_now, enough_ever = after(low) <= target, after(high) <= target

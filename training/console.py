@@ -58,7 +58,9 @@ def show_evaluation(scores: Mapping[str, Any]) -> None:
             )
         console.print(shown)
     where = f"{data['market']}, marks from {data['marks']}; tested {data['test'][0]} to {data['test'][1]} UTC"
-    console.print("skill of log loss with 90% intervals over resampled days; AUC within strata of distance", highlight=False)
+    console.print(
+        "skill of log loss with 90% intervals over resampled days; AUC within strata of distance", highlight=False
+    )
     console.print(f"measured on: {escape(where)}; accounts simulated", highlight=False)
     if generic := data["rules"]["generic_schedule_used_for"]:
         console.print(
@@ -70,7 +72,11 @@ def show_scores(result: Mapping[str, Any], top: int) -> None:
     """The most endangered pools with their first reasons and advice."""
     console = Console()
     horizons = result["horizons"]
-    shown = Table(title=f"as known at {result['at']} UTC: {len(result['accounts']):,} pools", title_justify="left", box=SIMPLE_HEAD)
+    shown = Table(
+        title=f"as known at {result['at']} UTC: {len(result['accounts']):,} pools",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+    )
     for name in ("account", "pool", "stage"):
         shown.add_column(name, overflow="fold")
     for name in ("equity", "headroom", *horizons):

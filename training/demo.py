@@ -22,7 +22,7 @@ from .market_view import MarketView, view_market
 from .plan import Horizon, Plan, parse_horizons
 from .population import simulate_accounts
 from .proposal import MarginProposal
-from .reasons import explain
+from .reasons import explain, shortened
 from .report import ReportContent, write_report
 from .score import Forecast, Scorer, warnings_of
 from .tune import tune
@@ -117,7 +117,8 @@ def endangered_rows(scorer: Scorer, forecast: Forecast, *, count: int, target: f
     advice = advise(scorer, book, horizon=horizon, target=target)
     base = scorer.view.history.instruments.base
     return [
-        forecast.record(int(pool)) | {"reasons": reasons[i], "advice": advice.lines(i, base, target, horizon)}
+        forecast.record(int(pool))
+        | {"reasons": shortened(reasons[i]), "advice": advice.lines(i, base, target, horizon)}
         for i, pool in enumerate(alive)
     ]
 
@@ -152,7 +153,7 @@ def _content(
     where = f"simulated market, seed {plan.seed}" if simulated else f"real bars, {view.history.source}"
     endangered = endangered_rows(scorer, forecast, count=SHOWN, target=TARGET)
     summary = [
-        ("accounts tested", f"{len(evaluation.data):,} simulated, unseen in training"),
+        ("simulated accounts tested, unseen in training", f"{len(evaluation.data):,}"),
         *headline(evaluation, horizons),
         (
             "most endangered",
@@ -162,9 +163,10 @@ def _content(
         else ("most endangered", "none"),
     ]
     data = evaluation.scores["data"]
+    first, last = data["test"]
     return ReportContent(
         title="margincast: predictive liquidation",
-        subtitle=f"{where[0].upper()}{where[1:]}; all accounts simulated; tested {data['test'][0]} to {data['test'][1]} UTC",
+        subtitle=f"{where[0].upper()}{where[1:]}; all accounts simulated; tested {first[:10]} to {last[:10]} UTC",
         summary=summary,
         evaluation=evaluation.scores,
         reliability=evaluation.reliability,

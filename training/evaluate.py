@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..riskcore.arrays import FloatArray, IntArray, TimeArray
+from ..riskcore.arrays import BoolArray, FloatArray, IntArray, TimeArray
 from ..riskcore.rulebook import RuleBook
 from .alerts import alert_economics
 from .dataset import Dataset, simulated_dataset
@@ -158,7 +158,7 @@ def strata_of(distance: FloatArray) -> IntArray:
     return np.searchsorted(edges, distance, side="right")
 
 
-def _alerts(view: MarketView, data: Dataset, known: FloatArray, rows: _Rows, horizon: Horizon) -> dict[str, Any]:
+def _alerts(view: MarketView, data: Dataset, known: BoolArray, rows: _Rows, horizon: Horizon) -> dict[str, Any]:
     hours = view.data.bar_hours
     lead = np.where(
         data.outcome.within(horizon.bars), (data.outcome.breach_bar - data.outcome.start + 1) * hours, np.nan

@@ -56,7 +56,7 @@ class Plan:
     train_end
         Last day (UTC, inclusive) of the training data: no training label looks beyond it.
     test_start, test_end
-        First and last day (inclusive) on which tested accounts are seen; None: the day after training, the end of the data.
+        First and last day (inclusive) on which tested accounts are seen; None: the day after training, and the end.
     horizons
         As text, "1h,4h,24h".
     accounts

@@ -203,7 +203,7 @@ def _entry_prices(
 ) -> FloatArray:
     age = rng.exponential(spec.entry_age_hours, series.shape) * (np.timedelta64(1, "h") / history.step)
     past = history.close[np.maximum(bar[:, None] - 1 - age.astype(np.int64), 0), series]
-    return np.where(np.isnan(past), price, past)
+    return np.asarray(np.where(np.isnan(past), price, past))
 
 
 def _maintenance(rules: RuleBook, symbols: tuple[str, ...], legs: _Legs, notional: FloatArray) -> FloatArray:
@@ -212,12 +212,13 @@ def _maintenance(rules: RuleBook, symbols: tuple[str, ...], legs: _Legs, notiona
         mine = legs.instrument == i
         if mine.any():
             needed[mine] = rules.schedule_of(symbol).maintenance(notional[mine]) + rules.closing_fee * notional[mine]
-    return needed.sum(axis=1)
+    return np.asarray(needed.sum(axis=1))
 
 
 def _book_volatility(notional: FloatArray, volatility: FloatArray, correlation: float) -> FloatArray:
     risk = notional * volatility
-    return np.sqrt((1 - correlation) * (risk**2).sum(axis=1) + correlation * risk.sum(axis=1) ** 2)
+    own, together = (risk**2).sum(axis=1), risk.sum(axis=1) ** 2
+    return np.asarray(np.sqrt((1 - correlation) * own + correlation * together))
 
 
 def _coin_collateral(

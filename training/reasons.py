@@ -84,3 +84,18 @@ def _learned_parts(
 
 def _codes(columns: Sequence[str]) -> list[str]:
     return [next(code for code, _, starts in GROUPS if column.startswith(starts)) for column in columns]
+
+
+def shortened(reasons: list[dict[str, Any]], most: int = 5) -> list[dict[str, Any]]:
+    """The `most` largest reasons and the sum of the others, which still add up.
+
+    Examples
+    --------
+    >>> parts = [{"code": c, "text": c, "effect": e} for c, e in (("a", 2.0), ("b", -1.0), ("c", 0.5))]
+    >>> [(r["text"], r["effect"]) for r in shortened(parts, 1)]
+    [('a', 2.0), ('all else', -0.5)]
+    """
+    if len(reasons) <= most + 1:
+        return reasons
+    rest = sum(reason["effect"] for reason in reasons[most:])
+    return [*reasons[:most], {"code": "rest", "text": "all else", "effect": rest}]

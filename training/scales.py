@@ -188,7 +188,7 @@ def usual_scale(data: MarketData, horizons: tuple[int, ...], bar: int) -> ScaleF
 
 
 def scale_target(data: MarketData, horizon: int) -> FloatArray:
-    """Log of the root mean Parkinson variance over bars i .. i + horizon - 1, (n_bars + 1, n_symbols); NaN at the end."""
+    """Log of the root mean Parkinson variance over bars i .. i + horizon - 1, (n_bars + 1, n_symbols)."""
     variance = parkinson(data.mark("high"), data.mark("low"), horizon)
     out = np.full((len(variance) + 1, variance.shape[1]), np.nan)
     out[: len(variance) - horizon + 1] = _safe_log(variance[horizon - 1 :])

@@ -1,4 +1,4 @@
-"""Scoring a live book: probability of liquidation of every pool, and for the most endangered why and what would help."""
+"""Scoring a live book: the probability of liquidation of every pool, and what a reader has to know of it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Forecast:
     high: FloatArray
 
     def most_endangered(self, count: int) -> IntArray:
-        """Pools by falling probability at the longest horizon, then at the shorter ones, then by name; `count` of them."""
+        """The first `count` pools by falling probability at the longest horizon, then at the shorter ones."""
         keys = [-self.probability[:, k] for k in range(len(self.horizons))]
         return np.lexsort((np.arange(len(self.book)), *keys))[:count]
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from ..riskcore.arrays import FloatArray, IntArray
+from ..riskcore.arrays import FloatArray, IntArray, group_sums
 
 CLIP = 1e-6
 RESAMPLES = 2000
@@ -41,17 +41,25 @@ def expected_calibration_error(probability: FloatArray, outcome: FloatArray, bin
     >>> round(expected_calibration_error(np.full(100, 0.3), np.repeat([0.0, 1.0], 50)), 6)
     0.2
     """
-    curve = reliability_curve(probability, outcome, bins)
+    order = np.argsort(probability, kind="stable")
+    curve = _curve([part for part in np.array_split(order, bins) if len(part)], probability, outcome)
     count = np.array(curve["count"], dtype=np.float64)
     gap = np.abs(np.array(curve["predicted"]) - np.array(curve["observed"]))
     return float((gap * count).sum() / count.sum())
 
 
-def reliability_curve(probability: FloatArray, outcome: FloatArray, bins: int = 15) -> dict[str, list[float]]:
-    """Mean forecast, frequency and count in bins of equal count of the forecast."""
+def reliability_curve(probability: FloatArray, outcome: FloatArray, bins: int = 12) -> dict[str, list[float]]:
+    """Mean forecast, frequency and count in bins of forecasts that add up to the same number of expected events.
+
+    Bins of equal count would leave most bins of a rare event empty of events.
+    """
     order = np.argsort(probability, kind="stable")
-    edges = np.linspace(0, len(order), bins + 1).astype(int)
-    parts = [order[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    mass = np.cumsum(probability[order])
+    edges = np.searchsorted(mass, mass[-1] * np.linspace(0, 1, bins + 1)[1:-1])
+    return _curve([part for part in np.split(order, edges) if len(part)], probability, outcome)
+
+
+def _curve(parts: list[IntArray], probability: FloatArray, outcome: FloatArray) -> dict[str, list[float]]:
     return {
         "predicted": [float(probability[p].mean()) for p in parts],
         "observed": [float(outcome[p].mean()) for p in parts],
@@ -140,4 +148,4 @@ class DayBlocks:
         return Skill(float(1 - mine.sum() / other.sum()), float(low), float(high))
 
     def _sums(self, losses: FloatArray) -> FloatArray:
-        return np.bincount(self.block, weights=losses, minlength=self.draws.shape[1])
+        return group_sums(self.block, losses, self.draws.shape[1])

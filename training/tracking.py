@@ -85,7 +85,7 @@ def fetch_model(store: Path, address: str) -> Path:
         client = MlflowClient(uri, uri)
         found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
         target = tempfile.mkdtemp(prefix="margincast-model-")
-        return Path(client.download_artifacts(found.run_id, "model", target))
+        return Path(client.download_artifacts(str(found.run_id), "model", target))
     except (MlflowException, OSError) as failure:
         raise MargincastError(f"{address}: no such model in {store} ({str(failure).splitlines()[0]})") from failure
 
