@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,16 +52,17 @@ Day = Annotated[Any, typer.Option(parser=_day, metavar="DATE")]
 def _told() -> Iterator[Callable[[str], None]]:
     """Show progress on the terminal's error stream; without a terminal, a line a step."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda step: console.print(step, highlight=False)
+        yield lambda step: console.print(step, highlight=False, markup=False)
         return
     with console.status("starting") as status:
 
         def say(step: str) -> None:
-            console.print(f"[dim]- {step}[/dim]", highlight=False)
-            status.update(step)
+            console.print(f"- {step}", style="dim", highlight=False, markup=False)
+            status.update(Text(step))
 
         yield say
 
@@ -76,8 +78,18 @@ def _write_json(path: Path | None, content: Any) -> None:
         return
     from .training.atomic import write_atomically
 
-    write_atomically(path, (json.dumps(content, indent=1, sort_keys=True, default=str) + "\n").encode())
+    text = json.dumps(_without_nan(content), indent=1, sort_keys=True, default=str, allow_nan=False)
+    write_atomically(path, f"{text}\n".encode())
     print(f"wrote {path}", file=sys.stderr)
+
+
+def _without_nan(content: Any) -> Any:
+    """The same with null for what is no finite number: JSON has no word for it."""
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 @app.command()
@@ -95,7 +107,6 @@ def demo(
     from .training.console import show_demo
     from .training.demo import run_demo
 
-    out.mkdir(parents=True, exist_ok=True)
     with _told() as say:
         result = run_demo(out, market, _rules(venue), accounts=accounts, seed=seed, threads=threads, say=say)
     show_demo(result)
@@ -278,11 +289,14 @@ def _score_rules(venue: str, generic: bool) -> Any:
 
 def main() -> None:
     """Run the command line; an error margincast raises on purpose is one line and exit code 2."""
-    from .riskcore.errors import MargincastError
-
     try:
         app()
-    except MargincastError as error:
+    except ValueError as error:
+        # imported here only: the package would load numba before --help is shown
+        from .riskcore.errors import MargincastError
+
+        if not isinstance(error, MargincastError):
+            raise
         print(f"margincast: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.special import expit
 
 from ..riskcore.arrays import FloatArray
-from .booster import booster_from_text, booster_text, contributions, raw_scores, train_booster
+from ..riskcore.errors import InputError
+from .booster import Booster, booster_from_text, booster_text, contributions, raw_scores, train_booster
 from .sample import AccountSample, certain_where_breached, never_falling
 
 ACCOUNT_PARAMETERS: dict[str, Any] = {
@@ -69,31 +70,49 @@ class AccountBooster:
         self.seed, self.threads = seed, threads
 
     def fit(self, sample: AccountSample, breached: FloatArray, offset: FloatArray | None = None) -> AccountBooster:
-        """Fit on rows whose outcome is known; `breached` and `offset` (log odds) are (n, n_horizons)."""
+        """Fit on rows whose outcome and offset are known; `breached` and `offset` (log odds) are (n, n_horizons).
+
+        Raises
+        ------
+        InputError
+            A column that the sample does not have, a direction for a column that is not used, other than one count of
+            trees a horizon, or a horizon without known rows.
+        """
+        if strange := sorted(set(self.directions) - set(self.columns)):
+            raise InputError("has a direction and is not among the columns", column="directions", value=strange[0])
+        if len(self.rounds) != breached.shape[1]:
+            raise InputError(f"needs one for each of {breached.shape[1]} horizons", column="rounds", value=self.rounds)
+        self.boosters_: list[Booster] = []
+        self.base_: list[float] = []
         features = self._features(sample)
-        constraints = [self.directions.get(name, 0) for name in self.columns]
-        self.boosters_ = []
-        self.base_ = []
-        for k, rounds in enumerate(self.rounds):
-            known = np.isfinite(breached[:, k])
-            base = 0.0 if offset is not None else float(logit(breached[known, k].mean()))
-            start = np.full(int(known.sum()), base) if offset is None else offset[known, k]
-            booster = train_booster(
-                features[known],
-                breached[known, k],
-                self.columns,
-                parameters={**ACCOUNT_PARAMETERS, "monotone_constraints": constraints, "boost_from_average": False},
-                rounds=rounds,
-                seed=self.seed + k,
-                offset=start,
-                threads=self.threads,
-            )
-            self.boosters_.append(booster)
-            self.base_.append(base)
+        for k in range(len(self.rounds)):
+            self._fit_one(features, breached[:, k], None if offset is None else offset[:, k], k)
         return self
 
+    def _fit_one(self, features: FloatArray, breached: FloatArray, offset: FloatArray | None, k: int) -> None:
+        known = np.isfinite(breached) if offset is None else np.isfinite(breached) & np.isfinite(offset)
+        if not known.any():
+            raise InputError("has no row whose outcome and offset are known", column="breached", value=f"horizon {k}")
+        base = float(logit(breached[known].mean())) if offset is None else 0.0
+        constraints = [self.directions.get(name, 0) for name in self.columns]
+        booster = train_booster(
+            features[known],
+            breached[known],
+            self.columns,
+            parameters={**ACCOUNT_PARAMETERS, "monotone_constraints": constraints, "boost_from_average": False},
+            rounds=self.rounds[k],
+            seed=self.seed + k,
+            offset=np.full(int(known.sum()), base) if offset is None else offset[known],
+            threads=self.threads,
+        )
+        self.boosters_.append(booster)
+        self.base_.append(base)
+
     def scores(self, sample: AccountSample, offset: FloatArray | None = None, *, trees: int = -1) -> FloatArray:
-        """Log odds of each row at each horizon, (n, n_horizons), without any guard; of the first `trees` trees."""
+        """Log odds of each row at each horizon, (n, n_horizons), without any guard; of the first `trees` trees.
+
+        Without trees they are the offset, or the log odds of the base rate.
+        """
         features = self._features(sample)
         columns = [
             base + raw_scores(booster, features, trees=trees, threads=self.threads)
@@ -108,7 +127,12 @@ class AccountBooster:
         return certain_where_breached(never_falling(expit(scores)), sample.exposure)
 
     def explain(self, sample: AccountSample, horizon: int) -> FloatArray:
-        """TreeSHAP contributions to the log odds at one horizon, (n, n_columns + 1), the last the starting value."""
+        """TreeSHAP contributions to the log odds at one horizon, (n, n_columns + 1), the last the starting value.
+
+        They add up to `scores` without an offset.
+        """
+        if horizon not in sample.horizons:
+            raise InputError(f"is not one of {list(sample.horizons)}", column="horizon", value=horizon)
         k = sample.horizons.index(horizon)
         parts = contributions(self.boosters_[k], self._features(sample), threads=self.threads)
         parts[:, -1] += self.base_[k]

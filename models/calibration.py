@@ -38,7 +38,10 @@ class BetaCalibration:
         self.shrinkage = shrinkage
 
     def fit(self, probability: FloatArray, outcome: FloatArray) -> BetaCalibration:
-        """Fit on rows with a known probability and outcome (0 or 1)."""
+        """Fit on rows with a known probability and outcome (0 or 1); without any it changes nothing.
+
+        Sums are taken in a fixed order: a BLAS would round them differently on another number of threads.
+        """
         known = np.isfinite(probability) & np.isfinite(outcome)
         low, high = _logs(probability[known])
         y = outcome[known]
@@ -47,8 +50,9 @@ class BetaCalibration:
             scores = theta[0] * low - theta[1] * high + theta[2]
             error = expit(scores) - y
             pull = theta - np.array(IDENTITY)
-            value = float(np.logaddexp(0.0, scores).sum() - scores @ y + 0.5 * self.shrinkage * pull @ pull)
-            return value, np.array([error @ low, -(error @ high), error.sum()]) + self.shrinkage * pull
+            value = (np.logaddexp(0.0, scores) - scores * y).sum() + 0.5 * self.shrinkage * (pull * pull).sum()
+            slope = np.array([(error * low).sum(), -(error * high).sum(), error.sum()])
+            return float(value), slope + self.shrinkage * pull
 
         bounds = [(0.0, None), (0.0, None), (None, None)]
         found = minimize(loss, np.array(IDENTITY), jac=True, method="L-BFGS-B", bounds=bounds)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..riskcore.arrays import BoolArray, FloatArray, IntArray
+from ..riskcore.errors import InputError
 from ..riskcore.exposure import Exposure
 from .sample import AccountSample, certain_where_breached, never_falling
 
@@ -18,8 +19,9 @@ PRIOR_ROWS = 20.0
 class Climatology:
     """Frequency of liquidation in the training rows of the same main series, side and distance bucket.
 
-    Distance is headroom over gross exposure, cut at quantiles of the training rows. Cells are shrunk towards their
-    distance bucket's frequency by 20 pseudo-rows; an unseen series gets the bucket's frequency.
+    Distance is headroom over gross exposure, cut at quantiles of the training rows that have exposure. Cells are shrunk
+    towards their distance bucket's frequency by 20 pseudo-rows; an unseen series gets the bucket's frequency, a pool
+    of unknown headroom NaN.
 
     Attributes
     ----------
@@ -32,9 +34,17 @@ class Climatology:
     """
 
     def fit(self, sample: AccountSample, breached: FloatArray) -> Climatology:
-        """Count; `breached` is (n, n_horizons) of 0, 1 or NaN (unknown)."""
+        """Count; `breached` is (n, n_horizons) of 0, 1 or NaN (unknown).
+
+        Raises
+        ------
+        InputError
+            No row with exposure, or a horizon at which no outcome is known.
+        """
         distance = relative_distance(sample.exposure)
-        self.edges_ = np.quantile(distance, np.linspace(0, 1, BUCKETS + 1)[1:-1])
+        if not np.isfinite(distance).any() or not np.isfinite(breached).any(axis=0).all():
+            raise InputError("needs rows with exposure and a known outcome at each horizon", column="breached")
+        self.edges_ = np.quantile(distance[np.isfinite(distance)], np.linspace(0, 1, BUCKETS + 1)[1:-1])
         bucket = np.searchsorted(self.edges_, distance, side="right")
         series, side = main_leg(sample.exposure)
         n_series = int(series.max()) + 1
@@ -47,12 +57,14 @@ class Climatology:
 
     def predict(self, sample: AccountSample) -> FloatArray:
         """Frequency of each row's cell at each horizon, (n, n_horizons)."""
-        bucket = np.searchsorted(self.edges_, relative_distance(sample.exposure), side="right")
+        distance = relative_distance(sample.exposure)
+        bucket = np.searchsorted(self.edges_, distance, side="right")
         series, side = main_leg(sample.exposure)
         known = series < len(self.cell_rate_)
         rate = np.where(
             known[:, None], self.cell_rate_[np.where(known, series, 0), side, bucket], self.bucket_rate_[bucket]
         )
+        rate = np.where(np.isnan(distance)[:, None], np.nan, rate)
         return certain_where_breached(never_falling(rate), sample.exposure)
 
     def reordered(self, places: IntArray) -> Climatology:

@@ -48,11 +48,17 @@ class FilteredHistorical:
         self.bandwidth, self.threads = bandwidth, threads
 
     def fit(self, history: MarketHistory, scale: ScaleField, first_bar: int, last_bar: int) -> FilteredHistorical:
-        """Collect windows that open at or after `first_bar` and end before `last_bar`; `scale` as known at each."""
+        """Collect windows that open at or after `first_bar` and end before `last_bar`; `scale` as known at each.
+
+        Raises
+        ------
+        InputError
+            A horizon that leaves no window with a known scale, or bars outside the history.
+        """
         self.libraries_: dict[int, PathLibrary] = {}
         for k, horizon in enumerate(scale.horizons):
-            known = np.isfinite(scale.sigma[first_bar : last_bar - horizon, :, k]).any(axis=1)
-            candidates = first_bar + np.flatnonzero(known)
+            opens = np.arange(first_bar, last_bar - horizon + 1)
+            candidates = opens[np.isfinite(scale.sigma[opens, :, k]).any(axis=1)]
             if len(candidates) == 0:
                 raise InputError(
                     f"leaves no window of {horizon} bars to simulate from", column="last_bar", value=last_bar
@@ -66,7 +72,7 @@ class FilteredHistorical:
         columns = [
             breach_probability(
                 sample.exposure,
-                self.libraries_[horizon],
+                self._library(horizon),
                 scale=scale.of_entries(sample, horizon),
                 bandwidth=self.bandwidth,
                 threads=self.threads,
@@ -74,6 +80,11 @@ class FilteredHistorical:
             for horizon in sample.horizons
         ]
         return certain_where_breached(never_falling(np.column_stack(columns)), sample.exposure)
+
+    def _library(self, horizon: int) -> PathLibrary:
+        if horizon not in self.libraries_:
+            raise InputError(f"is not one of those fitted, {list(self.libraries_)}", column="horizon", value=horizon)
+        return self.libraries_[horizon]
 
     def reordered(self, places: IntArray) -> FilteredHistorical:
         """The same for series in another order: series j was places[j] in fitting, or -1: not there."""
@@ -100,7 +111,8 @@ class FilteredHistorical:
 class TouchFrequency:
     """How often the raw moves of the last `days` days would have liquidated the pool; nothing is fitted.
 
-    Windows open every few bars and must have ended by the time the pool is seen.
+    Windows open every few bars, counted from the first of the history so that a pool's probability does not depend on
+    the others it is asked with, and must have ended by the time the pool is seen.
     """
 
     def __init__(self, days: int = 366, bandwidth: float = 0.08, threads: int = 1) -> None:
@@ -112,8 +124,8 @@ class TouchFrequency:
         columns = []
         for horizon in sample.horizons:
             stride = max(1, span // (window_count(horizon) // 2))
-            earliest = max(1, int(sample.bar.min()) - span)
-            starts = np.arange(earliest, int(sample.bar.max()) - horizon + 1, stride)
+            starts = np.arange(1, int(sample.bar.max(initial=0)) - horizon + 1, stride)
+            starts = starts[starts >= sample.bar.min(initial=len(history)) - span]
             columns.append(self._one_horizon(sample, history, starts, horizon, span))
         return certain_where_breached(never_falling(np.column_stack(columns)), sample.exposure)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..riskcore.arrays import FloatArray, IntArray
+from ..riskcore.arrays import FloatArray, IntArray, require
 from ..riskcore.errors import InputError
 from ..riskcore.exposure import Exposure
 from ..riskcore.margin import in_chunks
@@ -47,10 +47,11 @@ class PathLibrary:
         return PathLibrary(self.start, _with_borrowed(moves), self.horizon)
 
     def reordered(self, places: IntArray) -> PathLibrary:
-        """Standardised paths with column j taken from series places[j], or borrowed where that is -1."""
+        """Standardised paths with column j taken from series places[j], or borrowed from any where that is -1."""
         moves = self.moves[:, np.maximum(places, 0)]
         moves[:, places < 0] = np.nan
-        return PathLibrary(self.start, _with_borrowed(moves), self.horizon)
+        with_donors = np.concatenate((moves, self.moves), axis=1)
+        return PathLibrary(self.start, _with_borrowed(with_donors)[:, : len(places)].copy(), self.horizon)
 
 
 def _with_borrowed(moves: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -69,12 +70,13 @@ def collect_paths(history: MarketHistory, starts: IntArray, horizon: int) -> Pat
     >>> from ..riskcore.instruments import InstrumentTable
     >>> times = np.datetime64("2024-01-01", "ns") + np.arange(3) * np.timedelta64(1, "h")
     >>> p = np.array([[100.0], [110.0], [121.0]])
-    >>> history = MarketHistory(InstrumentTable.linear_perpetuals(["BTC"]), times, p, p, p, p, [0], [-1], np.zeros((3, 1)))
+    >>> table = InstrumentTable.linear_perpetuals(["BTC"])
+    >>> history = MarketHistory(table, times, p, p, p, p, [0], [-1], np.zeros((3, 1)))
     >>> collect_paths(history, np.array([1]), 2).moves[0, 0].astype(float).round(4).tolist()
     [0.0953, 0.0953, 0.0953, 0.1906, 0.1906, 0.1906]
     """
-    if len(starts) and (starts[0] < 1 or starts[-1] + horizon > len(history)):
-        raise InputError("windows must lie within the history", column="starts", value=int(starts[-1]))
+    outside = (starts < 1) | (starts + horizon > len(history))
+    require(~outside, starts, f"windows of {horizon} bars must lie within bars 1 to {len(history) - 1}", "starts")
     logs = np.log(np.stack((history.low, history.high, history.close), axis=1))
     before = np.log(history.close[starts - 1])
     n_series = history.close.shape[1]
@@ -109,13 +111,24 @@ def breach_probability(
     window_first, window_last
         Windows each pool may use, [first, last), shape (n,); all if left out.
     bandwidth
-        Width of the smoothing in units of log loss.
+        Width of the smoothing in units of log loss, positive.
+    threads
+        Does not change the result.
 
     Returns
     -------
     probability, count
         Shape (n,). NaN where no path has prices for all of a pool's legs.
+
+    Raises
+    ------
+    InputError
+        A bandwidth that is not positive, or an exposure to a series the library does not have.
     """
+    if not bandwidth > 0:
+        raise InputError("must be positive", column="bandwidth", value=bandwidth)
+    series = library.moves.shape[1]
+    require(exposure.series < series, exposure.series, f"is not one of the library's {series}", "series")
     n = len(exposure)
     scale = np.ones(len(exposure.weight)) if scale is None else np.ascontiguousarray(scale)
     window_first = np.zeros(n, dtype=np.int64) if window_first is None else window_first

@@ -73,27 +73,34 @@ class ScaleField:
     horizons: tuple[int, ...]
 
     def of_entries(self, sample: AccountSample, horizon: int) -> FloatArray:
-        """Scale at each exposure entry of a sample for one horizon."""
+        """Scale at each exposure entry of a sample for one horizon; an unknown horizon raises InputError."""
+        if horizon not in self.horizons:
+            raise InputError(f"has no scale; there are {list(self.horizons)}", column="horizon", value=horizon)
         bar = np.repeat(sample.bar, np.diff(sample.exposure.pointer))
-        return self.sigma[bar, sample.exposure.series, self.horizons.index(horizon)]
+        return np.asarray(self.sigma[bar, sample.exposure.series, self.horizons.index(horizon)])
 
 
 def never_falling(probability: FloatArray) -> FloatArray:
     """Probabilities made non-decreasing along the horizons (last axis) by their running maximum, within [0, 1].
+
+    NaN stays NaN and is passed over by longer horizons.
 
     Examples
     --------
     >>> never_falling(np.array([[0.2, 0.1, 0.5]])).tolist()
     [[0.2, 0.2, 0.5]]
     """
-    return np.asarray(np.maximum.accumulate(np.clip(probability, 0.0, 1.0), axis=-1))
+    highest = np.fmax.accumulate(np.clip(probability, 0.0, 1.0), axis=-1)
+    return np.where(np.isnan(probability), np.nan, highest)
 
 
 def certain_where_breached(probability: FloatArray, exposure: Exposure) -> FloatArray:
     """Set probabilities to 1 where headroom is already negative and to 0 where nothing can move it.
 
-    The second holds for pools without exposure: no price changes their headroom.
+    The second holds for pools without exposure: no price changes their headroom. One that has no maintenance margin
+    either holds no position, and is not liquidated whatever it owes.
     """
     still = exposure.gross == 0
     out = np.where((exposure.headroom < 0)[:, None], 1.0, probability)
-    return np.where((still & (exposure.headroom >= 0))[:, None], 0.0, out)
+    safe = still & ((exposure.headroom >= 0) | (exposure.maintenance == 0))
+    return np.where(safe[:, None], 0.0, out)

@@ -34,7 +34,7 @@ def blended_log_scale(log_volatilities: FloatArray) -> FloatArray:
     >>> round(float(np.exp(blended_log_scale(np.log([1.0, 7.0])))), 6)
     5.0
     """
-    return 0.5 * np.log(np.mean(np.exp(2 * np.asarray(log_volatilities)), axis=-1))
+    return np.asarray(0.5 * np.log(np.mean(np.exp(2 * np.asarray(log_volatilities)), axis=-1)))
 
 
 class HarScale:
@@ -54,14 +54,26 @@ class HarScale:
     names_: tuple[str, ...]
 
     def fit(self, features: FloatArray, target: FloatArray, names: Sequence[str]) -> HarScale:
-        """Least squares on rows without NaN; `features` (n, k), `target` (n,) log scale."""
+        """Least squares on rows without NaN; `features` (n, k), `target` (n,) log scale.
+
+        Columns that say the same share their coefficient. Sums are taken in a fixed order: a BLAS would round them
+        differently on another number of threads.
+
+        Raises
+        ------
+        InputError
+            Fewer than k + 2 complete rows.
+        """
         usable = np.isfinite(features).all(axis=1) & np.isfinite(target)
         if usable.sum() <= features.shape[1] + 1:
             raise InputError(
                 "has too few complete rows to fit volatility on", column="features", value=int(usable.sum())
             )
-        design = np.column_stack((np.ones(usable.sum()), features[usable]))
-        self.coefficients_ = np.linalg.lstsq(design, target[usable], rcond=None)[0]
+        columns, mean = _centred(features[usable])
+        response, level = _centred(target[usable])
+        gram = np.einsum("ni,nj->ij", columns, columns)
+        slopes = np.linalg.lstsq(gram, np.einsum("ni,n->i", columns, response), rcond=1e-12)[0]
+        self.coefficients_ = np.concatenate(([level - (mean * slopes).sum()], slopes))
         self.names_ = tuple(names)
         return self
 
@@ -85,6 +97,11 @@ class HarScale:
         return model
 
 
+def _centred(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    mean = np.asarray(values.mean(axis=0))
+    return values - mean, mean
+
+
 class LearnedScale:
     """Boosted trees on top of a heterogeneous autoregression, pooled over series.
 
@@ -100,7 +117,10 @@ class LearnedScale:
         self.rounds, self.seed, self.threads = rounds, seed, threads
 
     def fit(self, features: FloatArray, base: FloatArray, target: FloatArray, names: Sequence[str]) -> LearnedScale:
-        """Fit on rows whose `base` (the autoregression's log scale) and `target` are known; features may be NaN."""
+        """Fit on rows whose `base` (the autoregression's log scale) and `target` are known; features may be NaN.
+
+        Without any such row InputError.
+        """
         usable = np.isfinite(base) & np.isfinite(target)
         self.booster_ = train_booster(
             self._columns(features, base)[usable],

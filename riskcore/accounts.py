@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .arrays import FloatArray, IntArray, NameArray, frozen, require, require_pointers
+from .errors import InputError
 from .instruments import InstrumentTable
 
 CROSS = ""
@@ -42,7 +43,7 @@ class AccountBook:
     Examples
     --------
     >>> table = InstrumentTable.linear_perpetuals(["BTC"])
-    >>> book = AccountBook(table, ["a"], ["main"], [CROSS], [0, 1], [0], [900.0], [0, 1], [0], [0.1], [60000.0], [np.nan])
+    >>> book = AccountBook(table, ["a"], ["main"], [""], [0, 1], [0], [900.0], [0, 1], [0], [0.1], [60000.0], [np.nan])
     >>> len(book), book.quantity.tolist()
     (1, [0.1])
 
@@ -76,6 +77,9 @@ class AccountBook:
 
     def _check(self) -> None:
         n = len(self.account)
+        self._check_lengths(n, ("account", "sub_account", "isolated"))
+        self._check_lengths(len(self.balance), ("balance_asset", "balance"))
+        self._check_lengths(len(self.quantity), ("position_instrument", "quantity", "entry_price", "leverage"))
         require_pointers(self.balance_pointer, n, len(self.balance), "balance_pointer")
         require_pointers(self.position_pointer, n, len(self.quantity), "position_pointer")
         assets, contracts = len(self.instruments.assets), len(self.instruments)
@@ -90,6 +94,11 @@ class AccountBook:
         require(usable, self.entry_price, "must be positive", "entry_price")
         usable = np.isnan(self.leverage) | ((self.leverage > 0) & np.isfinite(self.leverage))
         require(usable, self.leverage, "must be positive", "leverage")
+
+    def _check_lengths(self, expected: int, columns: tuple[str, ...]) -> None:
+        for column in columns:
+            if getattr(self, column).shape != (expected,):
+                raise InputError(f"has shape {getattr(self, column).shape}, expected ({expected},)", column=column)
 
     def __len__(self) -> int:
         return len(self.account)
@@ -126,3 +135,14 @@ def csr_entries(pointers: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]
     first, counts = pointers[rows], pointers[np.asarray(rows) + 1] - pointers[rows]
     out = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     return np.arange(out[-1]) + np.repeat(first - out[:-1], counts), out
+
+
+def csr_row_of(pointers: IntArray, entry: int) -> int:
+    """CSR row that holds an entry.
+
+    Examples
+    --------
+    >>> csr_row_of(np.array([0, 2, 2, 5]), 2)
+    2
+    """
+    return int(np.searchsorted(pointers, entry, side="right")) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,9 +15,14 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 TimeArray = NDArray[np.datetime64]
 NameArray = NDArray[np.str_]
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 
-def frozen(values: ArrayLike, dtype: type | str) -> NDArray[np.generic]:
+@overload
+def frozen(values: ArrayLike, dtype: type[ScalarT]) -> NDArray[ScalarT]: ...
+@overload
+def frozen(values: ArrayLike, dtype: str) -> NDArray[np.generic]: ...
+def frozen(values: ArrayLike, dtype: type[np.generic] | str) -> NDArray[np.generic]:
     """Contiguous read-only copy of `values`; a caller's later writes do not reach it."""
     array = np.array(values, dtype=dtype, order="C", copy=True)
     array.setflags(write=False)
@@ -59,7 +65,8 @@ def positions_of(names: Sequence[str], wanted: Sequence[str], column: str) -> In
     out = np.empty(len(wanted), dtype=np.int64)
     for row, name in enumerate(wanted):
         if name not in place:
-            raise InputError(f"unknown {column}; known are {_shortened(names)}", row=row, column=column, value=str(name))
+            problem = f"unknown {column}; known are {_shortened(names)}"
+            raise InputError(problem, row=row, column=column, value=str(name))
         out[row] = place[name]
     return out
 

@@ -1,4 +1,4 @@
-"""A book and its rules as flat arrays, in one canonical order, for the kernels."""
+"""A book and its rules as flat arrays, in one canonical order."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .accounts import AccountBook
-from .arrays import BoolArray, FloatArray, IntArray
+from .accounts import AccountBook, csr_row_of
+from .arrays import BoolArray, FloatArray, IntArray, group_sums
+from .errors import InputError
 from .instruments import INVERSE, InstrumentTable
-from .rulebook import NO_HAIRCUT, RateSchedule, RuleBook
+from .rulebook import NO_HAIRCUT, HaircutSchedule, RateSchedule, RuleBook
 
 
 @dataclass(frozen=True)
 class CompiledBook:
     """Pools, the assets each holds or settles in, and the legs settling in each: two CSR levels.
 
-    Asset rows stand in the order of assets (the base asset first), legs in the order of instrument, size and entry
-    price, so that the same pool gives the same bits however its positions were listed. What does not move with prices
+    Asset rows stand in the order of assets (the base asset first), legs in the order of instrument, size, entry price
+    and leverage, so that the same pool gives the same bits however its positions were listed. What does not move with prices
     is folded into `row_amount`: a linear leg adds -size * entry, an inverse one +size / entry.
 
     Parameters
     ----------
     row_pointer
-        Asset rows of pool p: row_pointer[p] : row_pointer[p + 1].
+        Asset rows of pool p: row_pointer[p] : row_pointer[p + 1]. Every pool has a row of the base asset.
     row_asset, row_amount
         Asset of each row and the amount that does not depend on prices, units of the asset.
     leg_pointer
@@ -60,7 +61,19 @@ class CompiledBook:
 class CompiledRules:
     """Tier and haircut tables of a rule-book, flat: those of instrument (asset) i are pointer[i] : pointer[i + 1].
 
-    `tier_rate` includes the closing fee. Haircuts are rate * value + offset above each floor.
+    `tier_rate` includes the closing fee. Haircuts are rate * value + offset above each floor. An instrument that no
+    position of the book refers to has no tiers.
+
+    Parameters
+    ----------
+    rise
+        For each instrument the sum of the upward jumps of maintenance margin, settlement asset: between notionals
+        a < b it grows by at most (b - a) * (least haircut rate of the settlement asset) + rise. 0 for a marginal
+        schedule, inf where a tier's rate is above that haircut rate.
+    drop
+        For each instrument the most by which maintenance margin falls as notional grows; 0 for any sane schedule.
+    least_rate
+        Least haircut rate of each asset.
     """
 
     tier_pointer: IntArray
@@ -72,21 +85,24 @@ class CompiledRules:
     haircut_floor: FloatArray
     haircut_rate: FloatArray
     haircut_offset: FloatArray
-    monotone: BoolArray
-    """For each instrument: margin never grows faster than notional and never jumps."""
+    rise: FloatArray
+    drop: FloatArray
+    least_rate: FloatArray
 
     def tiers_of(self, instrument: IntArray, notional: FloatArray) -> IntArray:
         """Row of the tier tables that each (instrument, notional) falls in."""
-        tier = np.zeros(len(instrument), dtype=np.int64)
-        for i in np.unique(instrument):
+        order = np.argsort(instrument, kind="stable")
+        edges = np.searchsorted(instrument[order], np.arange(len(self.tier_pointer)))
+        tier = np.empty(len(instrument), dtype=np.int64)
+        for i in np.flatnonzero(np.diff(edges)):
             first, last = self.tier_pointer[i], self.tier_pointer[i + 1]
-            mine = instrument == i
+            mine = order[edges[i] : edges[i + 1]]
             tier[mine] = first + np.searchsorted(self.tier_floor[first:last], notional[mine], side="right") - 1
         return tier
 
 
 def compile_book(book: AccountBook) -> CompiledBook:
-    """Lay a book out for the kernels; see `CompiledBook`.
+    """Lay a book out in canonical order; see `CompiledBook`.
 
     Examples
     --------
@@ -97,38 +113,58 @@ def compile_book(book: AccountBook) -> CompiledBook:
     """
     table = book.instruments
     n_pools, n_assets = len(book), len(table.assets)
-    position_pool = np.repeat(np.arange(n_pools), np.diff(book.position_pointer))
-    balance_pool = np.repeat(np.arange(n_pools), np.diff(book.balance_pointer))
     size = book.quantity * table.multiplier[book.position_instrument]
-    key = position_pool * n_assets + table.settlement[book.position_instrument]
-    order = np.lexsort((book.entry_price, size, book.position_instrument, key))
-    base_key = np.arange(n_pools) * n_assets
-    row_key = np.unique(np.concatenate((base_key, key, balance_pool * n_assets + book.balance_asset)))
-    leg_key, leg_size, instrument = key[order], size[order], book.position_instrument[order]
+    leg_key = _entry_pool(book.position_pointer) * n_assets + table.settlement[book.position_instrument]
+    order = _ordered(leg_key * len(table) + book.position_instrument, size, book.entry_price, book.leverage)
+    balance_key = _entry_pool(book.balance_pointer) * n_assets + book.balance_asset
+    held = _ordered(balance_key, book.balance)
+    leg_key, size, instrument, entry = (
+        leg_key[order],
+        size[order],
+        book.position_instrument[order],
+        book.entry_price[order],
+    )
+    row_key = _distinct(np.arange(n_pools) * n_assets, balance_key[held], leg_key)
     inverse = np.asarray(table.kind == INVERSE)
-    entry = book.entry_price[order]
-    fixed = np.where(inverse[instrument], leg_size / entry, -leg_size * entry)
-    amount = _sum_by(row_key, balance_pool * n_assets + book.balance_asset, book.balance, order=book.balance)
-    amount = amount + _sum_by(row_key, leg_key, fixed)
+    fixed = np.where(inverse[instrument], size / entry, -size * entry)
     return CompiledBook(
         row_pointer=np.searchsorted(row_key, np.arange(n_pools + 1) * n_assets).astype(np.int64),
         row_asset=(row_key % n_assets).astype(np.int64),
-        row_amount=amount,
+        row_amount=_sum_by(row_key, balance_key[held], book.balance[held]) + _sum_by(row_key, leg_key, fixed),
         leg_pointer=np.searchsorted(leg_key, np.append(row_key, n_pools * n_assets)).astype(np.int64),
-        leg_instrument=instrument.astype(np.int64),
-        leg_size=leg_size,
-        leg_position=order.astype(np.int64),
+        leg_instrument=instrument,
+        leg_size=size,
+        leg_position=order,
         inverse=inverse,
     )
 
 
-def _sum_by(keys: IntArray, key: IntArray, values: FloatArray, order: FloatArray | None = None) -> FloatArray:
-    """Sum of values at each key, in a fixed order."""
-    place = np.searchsorted(keys, key)
-    if order is not None:
-        ranked = np.lexsort((order, key))
-        place, values = place[ranked], values[ranked]
-    return np.bincount(place, weights=values, minlength=len(keys))
+def _entry_pool(pointer: IntArray) -> IntArray:
+    return np.repeat(np.arange(len(pointer) - 1), np.diff(pointer))
+
+
+def _ordered(key: IntArray, *ties: FloatArray) -> IntArray:
+    """Order by key, then by `ties` in turn: these are sorted only where keys are equal, which is rare."""
+    order = np.argsort(key, kind="stable")
+    same = np.diff(key[order]) == 0
+    tied = np.zeros(len(key), dtype=np.bool_)
+    tied[1:] |= same
+    tied[:-1] |= same
+    among = order[tied]
+    order[tied] = among[np.lexsort((*(tie[among] for tie in reversed(ties)), key[among]))]
+    return order
+
+
+def _distinct(*keys: IntArray) -> IntArray:
+    merged = np.sort(np.concatenate(keys), kind="stable")
+    fresh = np.ones(len(merged), dtype=np.bool_)
+    fresh[1:] = np.diff(merged) != 0
+    return merged[fresh]
+
+
+def _sum_by(keys: IntArray, key: IntArray, values: FloatArray) -> FloatArray:
+    """Sum of values at each of `keys`, added in the order given."""
+    return group_sums(np.searchsorted(keys, key), values, len(keys))
 
 
 def compile_rules(rules: RuleBook, table: InstrumentTable, book: AccountBook) -> CompiledRules:
@@ -139,13 +175,12 @@ def compile_rules(rules: RuleBook, table: InstrumentTable, book: AccountBook) ->
     InputError
         A position in an instrument without a tier table, or a balance in an asset that is no collateral.
     """
-    used = np.unique(book.position_instrument)
-    held = np.unique(np.concatenate((book.balance_asset, table.settlement[used])))
-    rate_schedules = [rules.schedule_of(table.symbols[i]) if i in used else None for i in range(len(table))]
-    haircuts = [rules.haircut_of(asset, table.base) if i in held else NO_HAIRCUT for i, asset in enumerate(table.assets)]
-    tiers = [s for s in rate_schedules if s is not None]
+    schedules, haircuts = _schedules(rules, table, book), _haircuts(rules, table, book)
+    tiers = [s for s in schedules if s is not None]
+    least = np.array([h.rates.min() for h in haircuts])
+    jumps = np.array([_jumps(s, rules.closing_fee) for s in schedules]).reshape(-1, 3)
     return CompiledRules(
-        tier_pointer=_pointer([0 if s is None else len(s.floors) for s in rate_schedules]),
+        tier_pointer=_pointer([0 if s is None else len(s.floors) for s in schedules]),
         tier_floor=_join([s.floors for s in tiers]),
         tier_rate=_join([s.rates + rules.closing_fee for s in tiers]),
         tier_deduction=_join([s.deductions for s in tiers]),
@@ -154,13 +189,44 @@ def compile_rules(rules: RuleBook, table: InstrumentTable, book: AccountBook) ->
         haircut_floor=_join([h.floors for h in haircuts]),
         haircut_rate=_join([h.rates for h in haircuts]),
         haircut_offset=_join([h.offsets for h in haircuts]),
-        monotone=np.array([s is not None and _is_monotone(s, rules.closing_fee) for s in rate_schedules], dtype=np.bool_),
+        rise=np.where(jumps[:, 2] <= least[table.settlement], jumps[:, 0], np.inf),
+        drop=jumps[:, 1],
+        least_rate=least,
     )
 
 
-def _is_monotone(schedule: RateSchedule, fee: float) -> bool:
-    continuous = RateSchedule.marginal(schedule.floors, schedule.rates, schedule.max_leverage).deductions
-    return bool(np.allclose(continuous, schedule.deductions, rtol=1e-9) and (schedule.rates + fee <= 1).all())
+def _schedules(rules: RuleBook, table: InstrumentTable, book: AccountBook) -> list[RateSchedule | None]:
+    out: list[RateSchedule | None] = [None] * len(table)
+    for i in np.flatnonzero(np.bincount(book.position_instrument, minlength=len(table))):
+        try:
+            out[i] = rules.schedule_of(table.symbols[i])
+        except InputError as error:
+            row = csr_row_of(book.position_pointer, int(np.argmax(book.position_instrument == i)))
+            raise InputError(error.problem, row=row, column=error.column, value=error.value) from None
+    return out
+
+
+def _haircuts(rules: RuleBook, table: InstrumentTable, book: AccountBook) -> list[HaircutSchedule]:
+    out, settled = [NO_HAIRCUT] * len(table.assets), table.settlement[book.position_instrument]
+    for pointer, asset in ((book.position_pointer, settled), (book.balance_pointer, book.balance_asset)):
+        for a in np.flatnonzero(np.bincount(asset, minlength=len(out))):
+            try:
+                out[a] = rules.haircut_of(table.assets[a], table.base)
+            except InputError as error:
+                row = csr_row_of(pointer, int(np.argmax(asset == a)))
+                raise InputError(error.problem, row=row, column=error.column, value=error.value) from None
+    return out
+
+
+def _jumps(schedule: RateSchedule | None, fee: float) -> tuple[float, float, float]:
+    """Sum of upward jumps of maintenance margin, its largest fall as notional grows, and the highest rate."""
+    if schedule is None:
+        return 0.0, 0.0, 0.0
+    floors, rates, deductions = schedule.floors[1:], schedule.rates + fee, schedule.deductions
+    before, after = floors * rates[:-1] - deductions[:-1], floors * rates[1:] - deductions[1:]
+    jump = np.where(np.abs(after - before) <= 1e-12 * floors, 0.0, after - before)
+    fall = np.maximum.accumulate(before) - np.where(jump == 0.0, before, after)
+    return float(np.maximum(jump, 0.0).sum()), float(fall.max(initial=0.0)), float(rates.max())
 
 
 def _pointer(counts: list[int]) -> IntArray:

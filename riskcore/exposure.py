@@ -10,6 +10,7 @@ from .accounts import AccountBook, csr_entries
 from .arrays import FloatArray, IntArray, group_sums
 from .compiled import CompiledBook, CompiledRules, compile_book, compile_rules
 from .errors import InputError
+from .instruments import require_same_instruments
 from .margin import require_prices
 from .market import UNIT_INDEX, MarketHistory, MarketState
 from .rulebook import RuleBook
@@ -66,6 +67,11 @@ class Exposure:
 def linearise(book: AccountBook, market: MarketState, history: MarketHistory, rules: RuleBook) -> Exposure:
     """Exposure of every pool at one instant; `history` says which series marks or prices what.
 
+    Raises
+    ------
+    InputError
+        A price or a tier table that is missing, a book of other instruments than the history's.
+
     Examples
     --------
     A long of 1 BTC at 100 with 20 USDT, 10% maintenance: a 1% fall costs 1 of value and frees 0.1 of maintenance.
@@ -83,6 +89,7 @@ def linearise(book: AccountBook, market: MarketState, history: MarketHistory, ru
     >>> exposure.weight.tolist(), exposure.headroom.tolist()
     ([90.0], [10.0])
     """
+    require_same_instruments(book.instruments, history.instruments)
     require_prices(book, market)
     compiled = compile_book(book)
     tables = compile_rules(rules, book.instruments, book)
@@ -95,8 +102,11 @@ def linearise_at(book: AccountBook, bars: IntArray, history: MarketHistory, rule
     Raises
     ------
     InputError
-        A bar before 1 or beyond the history, or a price that is missing then.
+        A bar before 1 or beyond the history, a price that is missing then, or not one bar a pool.
     """
+    require_same_instruments(book.instruments, history.instruments)
+    if bars.shape != (len(book),):
+        raise InputError(f"has shape {bars.shape}, expected ({len(book)},)", column="bar")
     outside = (bars < 1) | (bars > len(history))
     if outside.any():
         row = int(np.flatnonzero(outside)[0])

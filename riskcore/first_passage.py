@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .accounts import AccountBook
-from .arrays import BoolArray, FloatArray, IntArray
+from .arrays import BoolArray, FloatArray, IntArray, require
 from .compiled import compile_book, compile_rules
 from .errors import InputError
+from .instruments import require_same_instruments
 from .margin import in_chunks
-from .passage_kernel import BREACHED, DATA_END, GAP, first_passage_pass, pack
+from .margin_layout import lay_out
+from .passage_kernel import BREACHED, DATA_END, GAP, first_passage_pass
 from .price_pyramid import PricePyramid
 from .rulebook import RuleBook
 
@@ -32,28 +34,39 @@ class Outcome:
         First bar in breach, or the bar whose price is missing if `ended` is GAP; -1 otherwise.
     ended
         CENSORED (0): lived to the horizon; BREACHED (1); GAP (2): a price it needs is missing; DATA_END (3): the
-        history ends before the horizon.
+        history ends before the horizon. A pool without positions cannot be liquidated, whatever it owes.
     equity
-        Lowest equity seen in the bar of the breach, base asset; NaN where there was none.
+        Lowest equity of the states of the bar that are in breach, base asset; NaN where there was none.
+    horizon
+        Bars that were looked at from the start on.
     """
 
     start: IntArray
     breach_bar: IntArray
     ended: NDArray[np.int8]
     equity: FloatArray
+    horizon: int
 
     def within(self, bars: int) -> BoolArray:
-        """Whether each pool was liquidated in its first `bars` bars."""
-        return (self.ended == BREACHED) & (self.breach_bar - self.start < bars)
+        """Whether each pool was liquidated in its first `bars` bars; more than `horizon` raises InputError."""
+        self._require_seen(bars)
+        return np.asarray((self.ended == BREACHED) & (self.breach_bar - self.start < bars))
 
     def is_known(self, bars: int, history_bars: int) -> BoolArray:
         """Whether `within(bars)` is known: no gap and no end of data comes before."""
-        cut = np.where(self.ended == GAP, self.breach_bar, np.where(self.ended == DATA_END, history_bars, np.iinfo(np.int64).max))
+        self._require_seen(bars)
+        cut = np.full(len(self.start), np.iinfo(np.int64).max)
+        cut[self.ended == DATA_END] = history_bars
+        cut[self.ended == GAP] = self.breach_bar[self.ended == GAP]
         return np.asarray(cut - self.start >= bars)
+
+    def _require_seen(self, bars: int) -> None:
+        if not 1 <= bars <= self.horizon:
+            raise InputError(f"needs a horizon from 1 to the {self.horizon} bars looked at", column="bars", value=bars)
 
     @property
     def shortfall(self) -> FloatArray:
-        """Loss beyond collateral at the breach, base asset: 0 where equity was still positive or there was no breach."""
+        """Loss beyond collateral at the breach, base asset: 0 where equity was positive or there was no breach."""
         return np.where(self.ended == BREACHED, np.maximum(-self.equity, 0.0), 0.0)
 
 
@@ -94,13 +107,15 @@ def first_passage(
     Raises
     ------
     InputError
-        A start outside the history, a horizon below one bar, a missing tier table.
+        A start outside the history, a horizon below one bar, a missing tier table, a book of other instruments than
+        the history's.
 
     Notes
     -----
-    Each leg's value less its maintenance margin is monotone in its price, so the sum of every leg's worst case over a
-    block of bars bounds the pool's headroom; a block whose bound is positive holds no breach. Bounds are compared with
-    a slack and only whole blocks are skipped: a breach is always decided by the exact margin.
+    Each leg's value less its maintenance margin is monotone in its price but for jumps of its tiers, which are allowed
+    for, so the sum of every leg's worst case over a block of bars bounds the pool's headroom; a block whose bound is
+    positive holds no breach. Bounds are compared with a slack and only whole blocks are skipped: a breach is always
+    decided by the exact margin.
 
     Examples
     --------
@@ -121,27 +136,13 @@ def first_passage(
     >>> outcome.breach_bar.tolist(), outcome.equity.tolist(), outcome.within(2).tolist()
     ([3], [8.0], [False])
     """
-    starts = np.ascontiguousarray(np.broadcast_to(np.asarray(start, dtype=np.int64), (len(book),)))
-    outside = (starts < 0) | (starts > pyramid.bars)
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        raise InputError(f"is outside the history's {pyramid.bars} bars", row=row, column="start", value=int(starts[row]))
+    require_same_instruments(book.instruments, pyramid.history.instruments)
     if horizon < 1:
         raise InputError("must be at least one bar", column="horizon", value=horizon)
-    compiled, tables = compile_book(book), compile_rules(rules, book.instruments, book)
-    legs = pack(
-        (
-            compiled.row_pointer,
-            compiled.row_asset,
-            compiled.row_amount,
-            compiled.leg_pointer,
-            compiled.leg_instrument,
-            compiled.leg_size,
-            compiled.inverse,
-        )
-    )
-    tiers = pack((tables.tier_pointer, tables.tier_floor, tables.tier_rate, tables.tier_deduction))
-    haircuts = pack((tables.haircut_pointer, tables.haircut_floor, tables.haircut_rate, tables.haircut_offset))
+    if points not in ("extremes", "close"):
+        raise InputError('must be "extremes" or "close"', column="points", value=points)
+    starts = _starts(start, len(book), pyramid.bars)
+    layout = lay_out(compile_book(book), compile_rules(rules, book.instruments, book))
     breach_bar, ended = np.empty(len(book), dtype=np.int64), np.empty(len(book), dtype=np.int8)
     equity = np.empty(len(book))
 
@@ -149,19 +150,8 @@ def first_passage(
         first_passage_pass(
             first,
             last,
-            legs,
-            tiers,
-            haircuts,
-            tables.monotone,
-            pyramid.mark_series,
-            pyramid.index_series,
-            pyramid.level_start,
-            pyramid.level_bars,
-            pyramid.low,
-            pyramid.high,
-            pyramid.funding_low,
-            pyramid.funding_high,
-            pyramid.close,
+            layout,
+            pyramid.arrays,
             starts,
             horizon,
             rules.strict_trigger,
@@ -173,6 +163,13 @@ def first_passage(
         )
 
     in_chunks(run, len(book), threads)
-    return Outcome(starts, breach_bar, ended, equity)
+    return Outcome(starts, breach_bar, ended, equity, horizon)
 
 
+def _starts(start: ArrayLike, pools: int, bars: int) -> IntArray:
+    starts = np.asarray(start, dtype=np.int64)
+    if starts.shape not in ((), (pools,)):
+        raise InputError(f"has shape {starts.shape}, expected ({pools},)", column="start")
+    starts = np.ascontiguousarray(np.broadcast_to(starts, (pools,)))
+    require((starts >= 0) & (starts <= bars), starts, f"is outside the history's {bars} bars", "start")
+    return starts

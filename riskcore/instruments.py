@@ -102,3 +102,16 @@ class InstrumentTable:
     def asset_index_of(self, assets: Sequence[str]) -> IntArray:
         """Positions of assets by name; an unknown name raises InputError."""
         return positions_of(self.assets, assets, "asset")
+
+
+def require_same_instruments(book: InstrumentTable, history: InstrumentTable) -> None:
+    """Raise InputError if a book's contract map is not that of the price history it is looked at with."""
+    same = (
+        book.symbols == history.symbols
+        and book.assets == history.assets
+        and np.array_equal(book.kind, history.kind)
+        and np.array_equal(book.multiplier, history.multiplier)
+        and np.array_equal(book.settlement, history.settlement)
+    )
+    if not same:
+        raise InputError("the book's instruments and assets are not those of the price history", column="instruments")

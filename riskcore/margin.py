@@ -10,12 +10,13 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from .accounts import AccountBook
-from .arrays import BoolArray, FloatArray, IntArray
+from .accounts import AccountBook, csr_row_of
+from .arrays import BoolArray, FloatArray, IntArray, group_sums
 from .compiled import CompiledBook, CompiledRules, compile_book, compile_rules
 from .errors import InputError
 from .instruments import INVERSE
-from .margin_kernel import first_hints, margin_pass
+from .margin_kernel import margin_pass
+from .margin_layout import MarginLayout, lay_out
 from .market import MarketState
 from .rulebook import RuleBook
 
@@ -98,64 +99,58 @@ def evaluate(book: AccountBook, market: MarketState, rules: RuleBook, *, threads
     compiled, tables = compile_book(book), compile_rules(rules, book.instruments, book)
     equity, maintenance = pool_margin(compiled, tables, market, threads=threads)
     notional, profit, leg_maintenance, leg_initial = _split(book, market, tables)
-    pool = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
-    initial = np.bincount(pool, weights=leg_initial, minlength=len(book))
+    pool = compiled.row_pool[compiled.leg_row]
+    initial = group_sums(pool, leg_initial[compiled.leg_position], len(book))
     stage = stage_of(equity, maintenance, np.diff(book.position_pointer) > 0, rules)
     return MarginState(equity, maintenance, initial, stage, notional, profit, leg_maintenance, leg_initial)
 
 
 def pool_margin(
-    compiled: CompiledBook,
-    tables: CompiledRules,
-    market: MarketState,
-    *,
-    hints: IntArray | None = None,
-    threads: int = 1,
+    compiled: CompiledBook, tables: CompiledRules, market: MarketState, *, threads: int = 1
 ) -> tuple[FloatArray, FloatArray]:
-    """Equity and maintenance margin of each pool of a compiled book; the live path.
+    """Equity and maintenance margin, base asset, of each pool of a compiled book, once; see `live_margin`."""
+    return live_margin(lay_out(compiled, tables), market, threads=threads)
 
-    `hints`, from `first_hints`, are kept by the caller from one tick to the next to save tier look-ups.
+
+def live_margin(layout: MarginLayout, market: MarketState, *, threads: int = 1) -> tuple[FloatArray, FloatArray]:
+    """Equity and maintenance margin, base asset, of each pool: what is done again on every tick.
+
+    A layout remembers in which tier each leg was found, which saves the next call the search and changes no result.
+    NaN for a pool that needs a price which is NaN: `require_prices` is for who must not meet it.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> from .instruments import InstrumentTable
+    >>> from .rulebook import RateSchedule
+    >>> table = InstrumentTable.linear_perpetuals(["BTC"])
+    >>> book = AccountBook(table, ["a"], ["main"], [""], [0, 1], [0], [2000.0], [0, 1], [0], [1.0], [30000.0], [20.0])
+    >>> rules = RuleBook("example", dt.date(2024, 1, 1), {"BTC": RateSchedule.marginal([0.0], [0.004], [125.0])})
+    >>> layout = lay_out(compile_book(book), compile_rules(rules, table, book))
+    >>> marks = [[29_000.0], [28_100.0]]
+    >>> [live_margin(layout, MarketState(np.datetime64("2024-01-01"), mark, [1.0])) for mark in marks]
+    [(array([1000.]), array([116.])), (array([100.]), array([112.4]))]
     """
-    pools = len(compiled.row_pointer) - 1
+    pools = len(layout.pool)
     equity, maintenance = np.empty(pools), np.empty(pools)
-    hints = first_hints(compiled.leg_instrument, tables.tier_pointer) if hints is None else hints
+    unit_price = np.where(layout.inverse, -1.0 / market.mark, market.mark)
 
     def run(first: int, last: int) -> None:
-        margin_pass(
-            first,
-            last,
-            compiled.row_pointer,
-            compiled.row_asset,
-            compiled.row_amount,
-            compiled.leg_pointer,
-            compiled.leg_instrument,
-            compiled.leg_size,
-            compiled.inverse,
-            tables.tier_pointer,
-            tables.tier_floor,
-            tables.tier_rate,
-            tables.tier_deduction,
-            tables.haircut_pointer,
-            tables.haircut_floor,
-            tables.haircut_rate,
-            tables.haircut_offset,
-            market.mark,
-            market.index,
-            hints,
-            equity,
-            maintenance,
-        )
+        margin_pass(first, last, layout, unit_price, market.index, equity, maintenance)
 
     in_chunks(run, pools, threads)
     return equity, maintenance
 
 
+CHUNKS_A_THREAD = 8
+
+
 def in_chunks(run: Callable[[int, int], None], rows: int, threads: int) -> None:
-    """Call `run(first, last)` over contiguous chunks of rows, one a thread; rows are independent of each other."""
-    edges = np.linspace(0, rows, max(1, threads) + 1).astype(int)
+    """Call `run(first, last)` over contiguous chunks of rows, several at a time; rows are independent of each other."""
     if threads <= 1:
         run(0, rows)
         return
+    edges = np.linspace(0, rows, threads * CHUNKS_A_THREAD + 1).astype(int)
     with ThreadPoolExecutor(threads) as executor:
         list(executor.map(run, edges[:-1], edges[1:]))
 
@@ -165,7 +160,9 @@ def is_breached(equity: FloatArray, maintenance: FloatArray, rules: RuleBook) ->
     return equity < maintenance if rules.strict_trigger else equity <= maintenance
 
 
-def stage_of(equity: FloatArray, maintenance: FloatArray, has_positions: BoolArray, rules: RuleBook) -> NDArray[np.int8]:
+def stage_of(
+    equity: FloatArray, maintenance: FloatArray, has_positions: BoolArray, rules: RuleBook
+) -> NDArray[np.int8]:
     """Stage of each pool; one without positions is healthy whatever it owes."""
     stage = np.full(len(equity), Stage.HEALTHY, dtype=np.int8)
     stage[maintenance > rules.warning_ratio * equity] = Stage.WARNED
@@ -180,16 +177,30 @@ def stage_of(equity: FloatArray, maintenance: FloatArray, has_positions: BoolArr
 def require_prices(book: AccountBook, market: MarketState) -> None:
     """Raise InputError for the first position without a mark or balance without an index price."""
     table = book.instruments
-    missing = np.isnan(market.mark[book.position_instrument])
+    for name, prices, count in (("mark", market.mark, len(table)), ("index", market.index, len(table.assets))):
+        if prices.shape != (count,):
+            raise InputError(f"has shape {prices.shape}, expected ({count},)", column=name)
+    settlement = table.settlement[book.position_instrument]
+    _require_price(book, book.position_pointer, market.mark, book.position_instrument, table.symbols, "mark", market)
+    _require_price(book, book.balance_pointer, market.index, book.balance_asset, table.assets, "index", market)
+    _require_price(book, book.position_pointer, market.index, settlement, table.assets, "index", market)
+
+
+def _require_price(
+    book: AccountBook,
+    pointer: IntArray,
+    prices: FloatArray,
+    needed: IntArray,
+    names: tuple[str, ...],
+    kind: str,
+    market: MarketState,
+) -> None:
+    missing = np.isnan(prices[needed])
     if missing.any():
-        entry = int(np.flatnonzero(missing)[0])
-        pool = int(np.searchsorted(book.position_pointer, entry, side="right")) - 1
-        symbol = table.symbols[book.position_instrument[entry]]
-        raise InputError(f"has no mark price at {market.time}", row=pool, column=f"account {book.account[pool]}", value=symbol)
-    used = np.union1d(book.balance_asset, table.settlement[book.position_instrument])
-    for asset in used:
-        if np.isnan(market.index[asset]):
-            raise InputError(f"has no index price at {market.time}", column="asset", value=table.assets[asset])
+        entry = int(np.argmax(missing))
+        row = csr_row_of(pointer, entry)
+        problem, column = f"has no {kind} price at {market.time}", f"account {book.account[row]}"
+        raise InputError(problem, row=row, column=column, value=names[needed[entry]])
 
 
 def _split(

@@ -1,11 +1,30 @@
-"""The compiled margin pass: equity and maintenance margin of a range of pools. Its plain twin is `margin_plain`."""
+"""The compiled margin pass: equity and maintenance margin of a range of slots. Its plain twin is `margin_plain`."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 
-from .arrays import BoolArray, FloatArray, IntArray
+from .arrays import FloatArray, IntArray
+from .margin_layout import CAP, FLOOR, OFFSET, RATE, MarginLayout, SmallIntArray
+
+NEXT = np.uint64(1)
+"""Indices stay unsigned: numba checks signed ones for being negative."""
+Index = int | np.unsignedinteger[Any]
+FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
+
+
+def njit_kernel(function: FunctionT) -> FunctionT:
+    """Compile a function that is given all its arrays and makes none.
+
+    So references need not be counted (`_nrt`). Counting those of the arrays of a layout at every call takes ten times
+    as long as the arithmetic.
+    """
+    compiled = numba.njit(cache=True, nogil=True, _nrt=False)(function)  # type: ignore[call-overload]
+    return cast(FunctionT, compiled)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -17,68 +36,72 @@ def find_tier(floors: FloatArray, first: int, last: int, value: float) -> int:
     return tier
 
 
-@numba.njit(cache=True, nogil=True)
+@njit_kernel
+def search_band(bands: FloatArray, first: int, last: int, value: float) -> int:
+    """Row of the band that `value` is in, among rows first : last; the first if it is below all of them."""
+    band = first
+    while band + 1 < last and bands[band, CAP] <= value:
+        band += 1
+    return band
+
+
+@njit_kernel
+def banded(bands: FloatArray, pointer: IntArray, owner: Index, hints: SmallIntArray, at: Index, value: float) -> float:
+    """The banded function of `owner` at `value`, looked for first in band hints[at], which is then set to where it was.
+
+    NaN gives NaN.
+    """
+    band = hints[at]
+    if value < bands[band, FLOOR] or value >= bands[band, CAP]:
+        band = np.uint32(search_band(bands, pointer[owner], pointer[owner + 1], value))
+        hints[at] = band
+    return float(value * bands[band, RATE] + bands[band, OFFSET])
+
+
+@njit_kernel
 def margin_pass(
     first: int,
     last: int,
-    row_pointer: IntArray,
-    row_asset: IntArray,
-    row_amount: FloatArray,
-    leg_pointer: IntArray,
-    leg_instrument: IntArray,
-    leg_size: FloatArray,
-    inverse: BoolArray,
-    tier_pointer: IntArray,
-    tier_floor: FloatArray,
-    tier_rate: FloatArray,
-    tier_deduction: FloatArray,
-    haircut_pointer: IntArray,
-    haircut_floor: FloatArray,
-    haircut_rate: FloatArray,
-    haircut_offset: FloatArray,
-    mark: FloatArray,
+    layout: MarginLayout,
+    unit_price: FloatArray,
     index: FloatArray,
-    tier_hint: IntArray,
     equity: FloatArray,
     maintenance: FloatArray,
 ) -> None:
-    """Write equity and maintenance margin, base asset, of pools first : last.
+    """Write equity and maintenance margin, base asset, of the pools in slots first : last.
 
-    `tier_hint` holds for each leg the tier it was last found in (any valid tier to start with): most legs stay in it,
-    and a look costs two comparisons instead of a search. It changes no result.
+    `unit_price` is what one unit of size is worth in the settlement asset: the mark of a linear contract, -1 / mark of
+    an inverse one. NaN prices give NaN.
     """
-    for pool in range(first, last):
+    # Arrays are taken out of the tuple once: in the loop each look would count a reference.
+    row_pointer, leg_pointer = layout.row_pointer, layout.leg_pointer
+    row_asset, row_amount, row_slice = layout.row_asset, layout.row_amount, layout.row_slice
+    leg_instrument, leg_size, leg_tier = layout.leg_instrument, layout.leg_size, layout.leg_tier
+    tier_pointer, tiers, slice_pointer, slices = layout.tier_pointer, layout.tiers, layout.slice_pointer, layout.slices
+    pools = layout.pool
+    slot, end = np.uint64(first), np.uint64(last)
+    row = np.uint64(row_pointer[slot])
+    leg = np.uint64(leg_pointer[row])
+    while slot < end:
         own = 0.0
         required = 0.0
-        for row in range(row_pointer[pool], row_pointer[pool + 1]):
+        row_end = row_pointer[slot + NEXT]
+        while row < row_end:
             total = row_amount[row]
             row_required = 0.0
-            for leg in range(leg_pointer[row], leg_pointer[row + 1]):
+            leg_end = leg_pointer[row + NEXT]
+            while leg < leg_end:
                 instrument = leg_instrument[leg]
-                size = leg_size[leg]
-                if inverse[instrument]:
-                    value = -size / mark[instrument]
-                else:
-                    value = size * mark[instrument]
+                value = leg_size[leg] * unit_price[instrument]
                 total += value
-                notional = abs(value)
-                tier = tier_hint[leg]
-                end = tier_pointer[instrument + 1]
-                if notional < tier_floor[tier] or (tier + 1 < end and tier_floor[tier + 1] <= notional):
-                    tier = find_tier(tier_floor, tier_pointer[instrument], end, notional)
-                    tier_hint[leg] = tier
-                row_required += notional * tier_rate[tier] - tier_deduction[tier]
+                row_required += banded(tiers, tier_pointer, instrument, leg_tier, leg, abs(value))
+                leg += NEXT
             asset = row_asset[row]
-            value = total * index[asset]
-            if value > 0.0:
-                slice_ = find_tier(haircut_floor, haircut_pointer[asset], haircut_pointer[asset + 1], value)
-                value = value * haircut_rate[slice_] + haircut_offset[slice_]
-            own += value
-            required += row_required * index[asset]
+            price = index[asset]
+            own += banded(slices, slice_pointer, asset, row_slice, row, total * price)
+            required += row_required * price
+            row += NEXT
+        pool = pools[slot]
         equity[pool] = own
         maintenance[pool] = required
-
-
-def first_hints(leg_instrument: IntArray, tier_pointer: IntArray) -> IntArray:
-    """Tier hints to start with: the first tier of each leg's instrument."""
-    return np.ascontiguousarray(tier_pointer[leg_instrument])
+        slot += NEXT

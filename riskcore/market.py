@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import FloatArray, IntArray, TimeArray, frozen, require
+from .arrays import BoolArray, FloatArray, IntArray, TimeArray, frozen, require
 from .errors import InputError
 from .instruments import InstrumentTable
 
@@ -70,7 +70,8 @@ class MarketHistory:
     Raises
     ------
     InputError
-        Shapes that disagree, an irregular or unsorted grid, a non-positive price, high below low, a close outside them.
+        Shapes that disagree, an irregular or unsorted grid, a non-positive price, high below low, a close outside them,
+        a bar of which only a part is NaN, a funding rate that is NaN.
     """
 
     instruments: InstrumentTable
@@ -95,9 +96,11 @@ class MarketHistory:
         self._check_values()
 
     def _check_shapes(self) -> None:
+        if self.close.ndim != 2:
+            raise InputError(f"has shape {self.close.shape}, expected (n_bars, n_series)", column="close")
         bars, series = self.close.shape
-        expected = dict.fromkeys(("open", "high", "low"), (bars, series))
-        expected |= {
+        expected: dict[str, tuple[int, ...]] = {
+            **dict.fromkeys(("open", "high", "low"), (bars, series)),
             "times": (bars,),
             "mark_series": (len(self.instruments),),
             "index_series": (len(self.instruments.assets),),
@@ -113,23 +116,34 @@ class MarketHistory:
             require((column >= lowest) & (column < series), column, f"is not one of {series} price series", name)
 
     def _check_values(self) -> None:
-        if len(self.times) > 1:
-            steps = np.diff(self.times)
-            require(steps > np.timedelta64(0), self.times[1:], "times must rise", "times")
-            require(steps == steps[0], self.times[1:], "bars must be equally spaced", "times")
+        steps = np.diff(self.times)
+        for problem, right in (
+            ("times must rise", steps > np.timedelta64(0)),
+            ("bars must be equally spaced", steps == steps[:1]),
+        ):
+            if not right.all():
+                row = int(np.argmin(right)) + 1
+                raise InputError(problem, row=row, column="times", value=str(self.times[row]))
         for name in ("open", "high", "low", "close"):
             values = getattr(self, name)
-            bad = np.argwhere(~(np.isnan(values) | ((values > 0) & np.isfinite(values))))
-            if len(bad):
-                row, column = bad[0]
-                raise InputError("price must be positive", row=row, column=f"{name}[{column}]", value=values[row, column])
-        for problem, wrong in (
-            ("high is below low", self.high < self.low),
-            ("close is outside [low, high]", (self.close < self.low) | (self.close > self.high)),
-        ):
-            if wrong.any():
-                row, column = np.argwhere(wrong)[0]
-                raise InputError(problem, row=row, column=f"series {column}", value=self.close[row, column])
+            # the extremes, which pass over NaN, are checked first: finding the place takes much longer
+            if not (
+                np.fmin.reduce(values, axis=None, initial=1.0) > 0
+                and np.fmax.reduce(values, axis=None, initial=1.0) < np.inf
+            ):
+                self._refuse("price must be positive", ~(np.isnan(values) | ((values > 0) & np.isfinite(values))), name)
+        self._refuse("funding must be a finite number", ~np.isfinite(self.funding), "funding")
+        self._refuse("high is below low", self.high < self.low, "high")
+        self._refuse("close is outside [low, high]", (self.close < self.low) | (self.close > self.high), "close")
+        absent = np.isnan(self.close)
+        for name in ("open", "high", "low"):
+            self._refuse("a bar is whole or NaN throughout", np.isnan(getattr(self, name)) != absent, name)
+
+    def _refuse(self, problem: str, wrong: BoolArray, name: str) -> None:
+        if wrong.any():
+            row, column = (int(place) for place in np.argwhere(wrong)[0])
+            value = float(getattr(self, name)[row, column])
+            raise InputError(problem, row=row, column=f"{name}[{column}]", value=value)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -139,7 +153,7 @@ class MarketHistory:
         """Length of a bar."""
         if len(self.times) < 2:
             raise InputError("needs at least two bars to know their length", column="times")
-        return self.times[1] - self.times[0]
+        return np.timedelta64(self.times[1] - self.times[0])
 
     def state_at(self, bar: int) -> MarketState:
         """The market as known at `times[bar]`: closes of the bar before. `bar` runs from 1 to n_bars."""
@@ -151,8 +165,8 @@ class MarketHistory:
 
     def bar_of(self, time: np.datetime64) -> int:
         """The bar that opens at `time`, which may be the instant just after the last bar."""
-        offset = (np.datetime64(time, "ns") - self.times[0]) / self.step
-        if offset != int(offset) or not 0 <= offset <= len(self):
+        offset = float((np.asarray(time, dtype="datetime64[ns]") - self.times[0]) / self.step)
+        if not 0 <= offset <= len(self) or offset != int(offset):
             first, last = self.times[0], self.times[-1] + self.step
             raise InputError(f"is not on the bar grid from {first} to {last}", column="time", value=str(time))
         return int(offset)

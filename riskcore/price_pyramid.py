@@ -3,53 +3,68 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import BoolArray, FloatArray, IntArray
+from .arrays import FloatArray, IntArray, frozen
 from .instruments import INVERSE
-from .market import UNIT_INDEX, MarketHistory
+from .market import MarketHistory
 
 LEAF_BARS = 32
 GROWTH = 8
 
 
-@dataclass(frozen=True)
-class PricePyramid:
-    """Lows and highs of every price series and of accrued funding, over bars and over aligned blocks of bars.
-
-    Level 0 holds the bars themselves, level 1 blocks of 32 bars, each further level blocks of 8 of the one below. The
-    levels lie behind each other in one array: block b of level l is row `level_start[l] + b`. A NaN bar makes every
-    block over it NaN, so that no bound can hide a gap.
+class PyramidArrays(NamedTuple):
+    """The arrays of a `PricePyramid`, as the kernels walk them.
 
     Parameters
     ----------
-    level_start, level_bars
-        First row and block length of each level.
-    low, high
-        Prices, shape (n_rows, n_series + 1); the last column is the base asset's constant 1.
-    funding_low, funding_high
-        Funding paid by one unit of size since the first bar, in the settlement asset, shape (n_rows, n_instruments).
-    close
-        Closes by bar, shape (n_bars, n_series + 1).
+    low, high, close
+        Prices by bar: the history's own arrays, shape (n_bars, n_series).
     mark_series, index_series
-        Column of each instrument's mark and of each asset's index.
+        Column of each instrument's mark and of each asset's index (-1: worth one).
+    paid
+        Funding paid by one unit of size, long, since the first bar, settlement asset, shape (n_charges + 1,
+        n_instruments): `paid[charge[k]]` is what has fallen due up to and including the open of bar k.
+    charge
+        Row of `paid` for each bar, shape (n_bars,).
+    level_start, level_bars
+        First row and block length of each level. Level 0 is the bars themselves and has no rows.
+    block_low, block_high, block_paid_low, block_paid_high
+        Lows and highs over the blocks of all levels: block b of level l is row level_start[l] + b.
     """
 
-    level_start: IntArray
-    level_bars: IntArray
     low: FloatArray
     high: FloatArray
-    funding_low: FloatArray
-    funding_high: FloatArray
     close: FloatArray
     mark_series: IntArray
     index_series: IntArray
+    paid: FloatArray
+    charge: IntArray
+    level_start: IntArray
+    level_bars: IntArray
+    block_low: FloatArray
+    block_high: FloatArray
+    block_paid_low: FloatArray
+    block_paid_high: FloatArray
+
+
+@dataclass(frozen=True)
+class PricePyramid:
+    """A history with the lows and highs of its prices and of accrued funding over aligned blocks of bars.
+
+    Level 0 is the bars, level 1 blocks of 32 of them, each further level blocks of 8 of the one below; the last block
+    of a level may be short. A NaN bar makes every block over it NaN, so that no bound can hide a gap.
+    """
+
+    history: MarketHistory
+    arrays: PyramidArrays
 
     @property
     def bars(self) -> int:
         """Number of bars of the history."""
-        return len(self.close)
+        return len(self.history)
 
 
 def build_pyramid(history: MarketHistory) -> PricePyramid:
@@ -57,61 +72,78 @@ def build_pyramid(history: MarketHistory) -> PricePyramid:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from .instruments import InstrumentTable
     >>> prices = np.arange(1.0, 101.0)[:, None]
     >>> times = np.datetime64("2024-01-01", "ns") + np.arange(100) * np.timedelta64(1, "h")
     >>> history = MarketHistory(InstrumentTable.linear_perpetuals(["BTC"]), times, prices, prices, prices, prices,
     ...     [0], [-1], np.zeros((100, 1)))
-    >>> pyramid = build_pyramid(history)
-    >>> pyramid.level_bars.tolist(), pyramid.low[100:104, 0].tolist()
-    ([1, 32], [1.0, 33.0, 65.0, 97.0])
+    >>> arrays = build_pyramid(history).arrays
+    >>> arrays.level_bars.tolist(), arrays.block_low[:, 0].tolist(), arrays.block_high[:, 0].tolist()
+    ([1, 32], [1.0, 33.0, 65.0, 97.0], [32.0, 64.0, 96.0, 100.0])
     """
-    ones = np.ones((len(history), 1))
-    low, high = np.hstack((history.low, ones)), np.hstack((history.high, ones))
-    funding = accrued_funding(history)
-    levels = [(low, high, funding, funding)]
-    sizes = [1]
-    while len(levels[-1][0]) > 1 and sizes[-1] * GROWTH < len(history):
-        factor = LEAF_BARS if len(levels) == 1 else GROWTH
-        levels.append(_merge(levels[-1], factor))
-        sizes.append(sizes[-1] * factor)
-    starts = np.cumsum([0] + [len(level[0]) for level in levels[:-1]])
-    columns = [np.ascontiguousarray(np.vstack([level[c] for level in levels])) for c in range(4)]
-    index_series = np.where(history.index_series == UNIT_INDEX, history.close.shape[1], history.index_series)
+    charge, paid = accrued_funding(history)
+    sizes = [LEAF_BARS]
+    while sizes[-1] < len(history):
+        sizes.append(sizes[-1] * GROWTH)
+    sizes = sizes[:-1]
+    counts = [-(-len(history) // size) for size in sizes]
     return PricePyramid(
-        starts.astype(np.int64),
-        np.array(sizes, dtype=np.int64),
-        *columns,
-        close=np.ascontiguousarray(np.hstack((history.close, ones))),
-        mark_series=history.mark_series,
-        index_series=index_series,
+        history,
+        PyramidArrays(
+            history.low,
+            history.high,
+            history.close,
+            history.mark_series,
+            history.index_series,
+            paid,
+            charge,
+            frozen(np.cumsum([0, 0, *counts])[: len(sizes) + 1], np.int64),
+            frozen([1, *sizes], np.int64),
+            _price_blocks(np.minimum, history.low, sizes),
+            _price_blocks(np.maximum, history.high, sizes),
+            _paid_blocks(np.minimum, paid, charge, sizes),
+            _paid_blocks(np.maximum, paid, charge, sizes),
+        ),
     )
 
 
-def accrued_funding(history: MarketHistory) -> FloatArray:
-    """Funding paid by one unit of long size up to and including each bar's open, settlement asset, (n_bars, n_instruments).
+def accrued_funding(history: MarketHistory) -> tuple[IntArray, FloatArray]:
+    """Funding paid by one unit of long size since the first bar: row of the second array for each bar, and the sums.
 
-    At times[k] the rate is charged on the notional at the close before: mark for a linear contract, 1 / mark for an
-    inverse one. A charge where no mark is known is left out (the position could not be valued either).
+    At times[k], k > 0, the rate is charged on the notional at the close before: mark for a linear contract, 1 / mark
+    for an inverse one. A charge where no mark is known is left out (the position could not be valued either).
     """
-    inverse: BoolArray = np.asarray(history.instruments.kind == INVERSE)
-    marks = history.close[:, history.mark_series]
-    before = np.vstack((history.open[:1, history.mark_series], marks[:-1]))
-    notional = np.where(inverse, 1.0 / before, before)
-    charge = np.where(np.isnan(notional) | (history.funding == 0), 0.0, history.funding * np.where(np.isnan(notional), 0, notional))
-    return np.cumsum(charge, axis=0)
+    due = np.flatnonzero((history.funding != 0).any(axis=1))
+    due = due[due > 0]
+    mark = history.close[due - 1][:, history.mark_series]
+    inverse = np.asarray(history.instruments.kind == INVERSE)
+    charged = history.funding[due] * np.where(inverse, 1.0 / mark, mark)
+    sums = np.cumsum(np.where(np.isnan(mark), 0.0, charged), axis=0)
+    paid = np.vstack((np.zeros((1, len(history.instruments))), sums))
+    return frozen(np.searchsorted(due, np.arange(len(history)), side="right"), np.int64), frozen(paid, np.float64)
 
 
-Level = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+def _price_blocks(extreme: np.ufunc, bars: FloatArray, sizes: list[int]) -> FloatArray:
+    """The extreme over the blocks of every level, each from the level below."""
+    levels = [bars]
+    for size, below in zip(sizes, [1, *sizes], strict=False):
+        levels.append(_by_blocks(extreme, levels[-1], size // below))
+    return frozen(np.vstack([np.empty((0, bars.shape[1])), *levels[1:]]), np.float64)
 
 
-def _merge(level: Level, factor: int) -> Level:
-    starts = np.arange(0, len(level[0]), factor)
-    low, high, funding_low, funding_high = level
-    return (
-        np.minimum.reduceat(low, starts, axis=0),
-        np.maximum.reduceat(high, starts, axis=0),
-        np.minimum.reduceat(funding_low, starts, axis=0),
-        np.maximum.reduceat(funding_high, starts, axis=0),
-    )
+def _by_blocks(extreme: np.ufunc, rows: FloatArray, factor: int) -> FloatArray:
+    whole = len(rows) // factor
+    out = extreme.reduce(rows[: whole * factor].reshape(whole, factor, -1), axis=1)
+    rest = rows[whole * factor :]
+    return np.vstack((out, extreme.reduce(rest, axis=0))) if len(rest) else out
+
+
+def _paid_blocks(extreme: np.ufunc, paid: FloatArray, charge: IntArray, sizes: list[int]) -> FloatArray:
+    """The same for `paid`, whose rows from the first to the last bar of a block are what is in force in it."""
+    levels = [np.empty((0, paid.shape[1]))]
+    padded = np.vstack((paid, paid[-1:]))
+    for size in sizes:
+        first = np.arange(0, len(charge), size)
+        last = np.minimum(first + size, len(charge)) - 1
+        levels.append(extreme.reduceat(padded, np.column_stack((charge[first], charge[last] + 1)).ravel(), axis=0)[::2])
+    return frozen(np.vstack(levels), np.float64)

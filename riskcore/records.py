@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,7 +72,9 @@ class _Pools:
         self.asset_place = {name: i for i, name in enumerate(self.instruments.assets)}
 
     def add_record(self, row: int, record: Mapping[str, Any]) -> None:
-        if not isinstance(record, Mapping) or not str(record.get("account", "")).strip():
+        if not isinstance(record, Mapping):
+            raise self.error("must be a mapping", row, "account", record)
+        if record.get("account") is None or not str(record["account"]).strip():
             raise self.error("every account needs a name", row, "account")
         account, sub = str(record["account"]), str(record.get("sub_account") or "main")
         if (account, sub) in self.seen:
@@ -80,19 +82,22 @@ class _Pools:
         self.seen.add((account, sub))
         held = [
             (self.place(self.asset_place, asset, row, "balances"), self.number(amount, row, f"balances.{asset}"))
-            for asset, amount in dict(record.get("balances") or {}).items()
+            for asset, amount in self.instance(Mapping, _given(record, "balances", {}), row, "balances").items()
         ]
-        cross, isolated = self.split_positions(row, record.get("positions") or ())
+        cross, isolated = self.split_positions(
+            row, self.instance(Sequence, _given(record, "positions", []), row, "positions")
+        )
         if not held and not cross and not isolated:
             raise self.error("has neither balances nor positions", row, "account", account)
         self.add_pool((account, sub, CROSS), held, cross)
         for symbol, margin, position in isolated:
             self.add_pool((account, sub, symbol), [(0, margin)], [position])
 
-    def split_positions(self, row: int, positions: Iterable[Mapping[str, Any]]) -> tuple[list[Any], list[Any]]:
+    def split_positions(self, row: int, positions: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[Any]]:
         cross, isolated = [], []
-        for place, position in enumerate(positions):
+        for place, listed in enumerate(positions):
             at = f"positions[{place}]"
+            position = self.instance(Mapping, listed, row, at)
             instrument = self.place(self.symbol_place, position.get("symbol"), row, f"{at}.symbol")
             quantity = self.number(position.get("quantity"), row, f"{at}.quantity")
             if quantity == 0:
@@ -115,8 +120,13 @@ class _Pools:
         self.balances.append(held)
         self.positions.append(positions)
 
+    def instance(self, kind: type, value: Any, row: int, column: str) -> Any:
+        if not isinstance(value, kind) or isinstance(value, str):
+            raise self.error(f"must be a {'mapping' if kind is Mapping else 'list'}", row, column, value)
+        return value
+
     def place(self, places: Mapping[str, int], name: object, row: int, column: str) -> int:
-        if name not in places:
+        if not isinstance(name, str) or name not in places:
             raise self.error(f"unknown name; known are {', '.join(list(places)[:8])}", row, column, name)
         return places[str(name)]
 
@@ -158,6 +168,10 @@ class _Pools:
             entry,
             leverage,
         )
+
+
+def _given(record: Mapping[str, Any], name: str, absent: object) -> object:
+    return absent if record.get(name) is None else record[name]
 
 
 def _columns(rows: list[Any], width: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

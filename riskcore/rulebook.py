@@ -117,7 +117,8 @@ class RateSchedule:
         (75.0, 33.3333)
         """
         caps = np.append(self.floors[1:], self.limit)
-        reach = caps / margin if margin > 0 else np.full(len(caps), np.inf)
+        with np.errstate(over="ignore"):
+            reach = caps / margin if margin > 0 else np.full(len(caps), np.inf)
         return float(np.minimum(self.max_leverage, reach).max())
 
 

@@ -47,6 +47,8 @@ class Advice:
         """The advice for one pool in words."""
         goal = f"for at most {target:.2%} within {horizon}"
         deposit, cut = self.deposit[pool], self.cut[pool]
+        if deposit == 0 and cut == 0:
+            return [f"nothing needed {goal}"]
         return [
             f"no deposit up to twice the gross exposure is enough {goal}"
             if np.isnan(deposit)
@@ -81,7 +83,7 @@ def advise(scorer: Scorer, book: AccountBook, *, horizon: str, target: float) ->
 def _probability(scorer: Scorer, book: AccountBook, k: int) -> FloatArray:
     margin = evaluate(book, scorer.market, scorer.rules)
     breached: BoolArray = is_breached(margin.equity, margin.maintenance, scorer.rules)
-    probability = scorer.model.predict(scorer.sample(book), scorer.fields)["hybrid"][:, k]
+    probability = scorer.predict(book)["hybrid"][:, k]
     return np.where(breached, 1.0, probability)
 
 

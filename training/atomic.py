@@ -35,6 +35,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise MargincastError(f"{path}: could not be written ({failure.strerror or failure})") from failure
 
 
+def require_new_folder(path: Path) -> None:
+    """Raise MargincastError if `path` is there already and is not an empty folder."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise MargincastError(f"{path}: is there already; name a new folder")
+
+
 @contextmanager
 def folder_written_atomically(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes `path` when the block ends well, and vanishes otherwise.
@@ -44,8 +50,7 @@ def folder_written_atomically(path: Path) -> Iterator[Path]:
     MargincastError
         `path` is there already and is not empty, or cannot be written.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise MargincastError(f"{path}: is there already; name a new folder")
+    require_new_folder(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))

@@ -42,15 +42,14 @@ def show_evaluation(scores: Mapping[str, Any]) -> None:
     data = scores["data"]
     for horizon, table in scores["horizons"].items():
         title = f"within {horizon}: {table['n']:,} accounts, {table['events']:,} liquidated ({table['base_rate']:.1%})"
-        shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+        shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
         shown.add_column("model", no_wrap=True)
-        for name in ("log loss", "Brier", "AUC", "ECE", "% skill vs FHS", "vs FHS-HAR"):
+        for name in ("log loss", "AUC", "ECE", "% skill over FHS", "over FHS-HAR"):
             shown.add_column(name, justify="right", no_wrap=True)
         for name, model in table["models"].items():
             shown.add_row(
                 f"[bold]{name}[/bold]" if name == "hybrid" else name,
                 f"{model['log_loss']:.4f}",
-                f"{model['brier']:.4f}",
                 f"{model['auc_within_strata']:.2f}",
                 f"{model['ece']:.3f}",
                 _skill(model["skill_vs"].get("fhs")),
@@ -58,9 +57,7 @@ def show_evaluation(scores: Mapping[str, Any]) -> None:
             )
         console.print(shown)
     where = f"{data['market']}, marks from {data['marks']}; tested {data['test'][0]} to {data['test'][1]} UTC"
-    console.print(
-        "skill of log loss with 90% intervals over resampled days; AUC within strata of distance", highlight=False
-    )
+    console.print("skill of log loss, 90% intervals over resampled days; AUC within distance strata", highlight=False)
     console.print(f"measured on: {escape(where)}; accounts simulated", highlight=False)
     if generic := data["rules"]["generic_schedule_used_for"]:
         console.print(
@@ -76,11 +73,12 @@ def show_scores(result: Mapping[str, Any], top: int) -> None:
         title=f"as known at {result['at']} UTC: {len(result['accounts']):,} pools",
         title_justify="left",
         box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     for name in ("account", "pool", "stage"):
         shown.add_column(name, overflow="fold")
     for name in ("equity", "headroom", *horizons):
-        shown.add_column(name, justify="right")
+        shown.add_column(name, justify="right", no_wrap=True)
     for record in result["accounts"][:top]:
         shown.add_row(
             escape(_name(record)),

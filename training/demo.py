@@ -102,7 +102,7 @@ def score_live_book(view: MarketView, rules: RuleBook, plan: Plan, evaluation: E
         seed=plan.seed + 2,
     )
     model = evaluation.model
-    model.about_ |= {"horizons": {h.name: h.bars for h in horizons}, "symbols": list(view.data.symbols)}
+    model.about_ |= {"horizons": [h.name for h in horizons], "symbols": list(view.data.symbols)}
     model.about_ |= {"market": "simulated" if view.data.simulated else "real bars"}
     scorer = Scorer(model, view, rules, bar - 1)
     return scorer, scorer.forecast(population.book)

@@ -10,7 +10,7 @@ from ..models.account_boosting import AccountBooster, logit
 from ..models.calibration import BetaCalibration
 from ..models.climatology import Climatology
 from ..models.historical import FilteredHistorical
-from ..models.sample import AccountSample
+from ..models.sample import AccountSample, ScaleField
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.rulebook import RuleBook
 from .account_features import DIRECTIONS, structural_directions
@@ -23,6 +23,8 @@ from .scores import log_losses
 
 VALIDATION_SHARE = 0.2
 """Part of the training period, at its end, on which tree counts and calibration are chosen."""
+CALIBRATION_DAYS = 400.0
+"""Days of forecasts that the wish to change nothing weighs in calibration: a calm validation block misleads."""
 ROUND_CHOICES = (1, 25, 50, 100, 200, 400)
 
 
@@ -43,13 +45,7 @@ def fit_forecaster(
     the longest horizon left out between); then the boosters are refitted on the whole.
     """
     model = LiquidationForecaster(horizons, plan.threads)
-    model.scales_ = ScaleForecaster(horizons, plan.rounds, plan.seed, plan.threads)
-    model.scales_.fit(view.data, view.frame, first_bar, last_bar)
-    fields = model.scales_.fields(view.data, view.frame, np.arange(last_bar + 1))
-    for name, scale in STRUCTURAL.items():
-        model.historical_[name] = FilteredHistorical(threads=plan.threads).fit(
-            view.history, fields[scale], first_bar, last_bar
-        )
+    fields = _fit_structure(model, view, plan, first_bar, last_bar)
     data = simulated_dataset(
         view,
         rules,
@@ -60,21 +56,47 @@ def fit_forecaster(
         seed=plan.seed,
         threads=plan.threads,
     )
-    structural = model.structural(data.sample, fields)
-    rich = with_structural(data.sample, structural)
+    _fit_accounts(model, plan, data, model.structural(data.sample, fields))
+    return model
+
+
+def _fit_structure(
+    model: LiquidationForecaster, view: MarketView, plan: Plan, first_bar: int, last_bar: int
+) -> dict[str, ScaleField]:
+    """Fit the scales and the simulations that use them; the scales of the training bars, each from an unseen fold."""
+    model.scales_ = ScaleForecaster(model.horizons, plan.rounds, plan.seed, plan.threads)
+    model.scales_.fit(view.data, view.frame, first_bar, last_bar)
+    fields = model.scales_.fields(view.data, view.frame, np.arange(last_bar + 1))
+    for name, scale in STRUCTURAL.items():
+        simulation = FilteredHistorical(threads=plan.threads)
+        model.historical_[name] = simulation.fit(view.history, fields[scale], first_bar, last_bar)
+    return fields
+
+
+def _fit_accounts(model: LiquidationForecaster, plan: Plan, data: Dataset, structural: dict[str, FloatArray]) -> None:
+    """Fit what learns from accounts: climatology, the boosters, and the calibration of the mix."""
     model.climatology_ = Climatology().fit(data.sample, data.breached)
-    block = _validation_block(data, horizons[-1])
+    block = _validation_block(data, model.horizons[-1])
     trial = {"fhs_learned": structural["fhs_learned"][block.judge]}
     plain = _Task(data.sample, data.breached, None, data.sample.feature_names, DIRECTIONS)
     model.lightgbm_, trial["lightgbm"] = _fit_booster(plain, block, plan)
+    rich = with_structural(data.sample, structural)
     directions = DIRECTIONS | structural_directions(rich.feature_names)
     corrected = _Task(rich, data.breached, logit(structural["fhs_learned"]), rich.feature_names, directions)
     model.correction_, trial["correction"] = _fit_booster(corrected, block, plan)
-    mixed = model.mix(trial)
-    model.calibration_ = [
-        BetaCalibration().fit(mixed[:, k], data.breached[block.judge, k]) for k in range(len(horizons))
-    ]
-    return model
+    mixed, judged = model.mix(trial), data.breached[block.judge]
+    model.calibration_ = _calibrations(mixed, judged, data.day[block.judge])
+    trial["hybrid"] = model.calibrated(mixed, data.sample.take(block.judge))
+    model.about_ = {
+        "rows": len(data),
+        "trees": {"lightgbm": list(model.lightgbm_.rounds), "correction": list(model.correction_.rounds)},
+        "validation_log_loss": {n: np.nanmean(log_losses(p, judged), axis=0).tolist() for n, p in trial.items()},
+    }
+
+
+def _calibrations(mixed: FloatArray, judged: FloatArray, day: IntArray) -> list[BetaCalibration]:
+    shrinkage = CALIBRATION_DAYS * len(day) / len(np.unique(day))
+    return [BetaCalibration(shrinkage).fit(mixed[:, k], judged[:, k]) for k in range(judged.shape[1])]
 
 
 @dataclass(frozen=True)

@@ -119,9 +119,13 @@ class LiquidationForecaster:
         model = cls(tuple(int(h) for h in state["horizons"]), threads)
         model.scales_ = ScaleForecaster.from_state(state["scales"])
         model.historical_ = {n: FilteredHistorical.from_state(s) for n, s in state["historical"].items()}
+        model.scales_.set_threads(threads)
+        for simulation in model.historical_.values():
+            simulation.threads = threads
         model.climatology_ = Climatology.from_state(state["climatology"])
         model.lightgbm_ = AccountBooster.from_state(state["lightgbm"])
         model.correction_ = AccountBooster.from_state(state["correction"])
+        model.lightgbm_.threads = model.correction_.threads = threads
         model.calibration_ = [BetaCalibration.from_state(s) for s in state["calibration"]]
         model.about_ = dict(state["about"])
         return model

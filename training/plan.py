@@ -32,7 +32,7 @@ def parse_horizons(text: str, step: np.timedelta64) -> tuple[Horizon, ...]:
     """
     found = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)([mhd])\s*", part)
+        match = re.fullmatch(r"\s*(\d{1,6})([mhd])\s*", part)
         if match is None:
             raise InputError('must look like "1h,4h,24h" (m, h or d)', column="horizons", value=part)
         length = int(match[1]) * UNITS[match[2]]

@@ -37,7 +37,7 @@ def explain(scorer: Scorer, book: AccountBook, horizon: str) -> list[list[dict[s
     """
     k = scorer.horizons.index(horizon)
     sample = scorer.sample(book)
-    said = scorer.model.predict(sample, scorer.fields)
+    said = scorer.predict(book)
     structural = logit(said["fhs_learned"][:, k])
     usual = logit(_usual(scorer, sample)[:, k])
     rich = with_structural(sample, said)

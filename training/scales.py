@@ -105,6 +105,12 @@ class ScaleForecaster:
             rest = rest[(rest < a) | (rest >= b)]
         return [(chosen, model) for chosen, model in [*inside, (rest, self.learned_[horizon])] if len(chosen)]
 
+    def set_threads(self, threads: int) -> None:
+        """Predict on this many threads; changes no result."""
+        self.threads = threads
+        for model in self.learned_.values():
+            model.threads = threads
+
     def state(self) -> dict[str, Any]:
         """What `from_state` needs; without the folds."""
         return {

@@ -99,6 +99,12 @@ class Scorer:
         sample = sample_of(self.view, book, bars, self.rules, self.model.horizons, self.risk)
         return with_columns(sample, self.model.lightgbm_.columns)
 
+    def predict(self, book: AccountBook) -> dict[str, FloatArray]:
+        """Probabilities of every model, by name; 0 for pools without positions, which nothing can liquidate."""
+        held = (np.diff(book.position_pointer) > 0)[:, None]
+        said = self.model.predict(self.sample(book), self.fields)
+        return {name: np.where(held, probability, 0.0) for name, probability in said.items()}
+
     def forecast(self, book: AccountBook) -> Forecast:
         """Forecast of every pool.
 
@@ -110,7 +116,7 @@ class Scorer:
         """
         margin = evaluate(book, self.market, self.rules)
         _require_equity(book, margin)
-        said = self.model.predict(self.sample(book), self.fields)
+        said = self.predict(book)
         _require_known(book, said["hybrid"], self.bar)
         members = np.stack([said[name] for name in ("fhs_har", "fhs_learned", "lightgbm", "hybrid")])
         return Forecast(

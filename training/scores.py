@@ -34,15 +34,17 @@ def brier_scores(probability: FloatArray, outcome: FloatArray) -> FloatArray:
 
 
 def expected_calibration_error(probability: FloatArray, outcome: FloatArray, bins: int = 15) -> float:
-    """Mean absolute gap between forecast and frequency over bins of equal count.
+    """Mean absolute gap between forecast and frequency over bins of equal count; equal forecasts share a bin.
 
     Examples
     --------
     >>> round(expected_calibration_error(np.full(100, 0.3), np.repeat([0.0, 1.0], 50)), 6)
     0.2
     """
-    order = np.argsort(probability, kind="stable")
-    curve = _curve([part for part in np.array_split(order, bins) if len(part)], probability, outcome)
+    edges = np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1])
+    place = np.searchsorted(edges, probability, side="right")
+    parts = [np.flatnonzero(place == k) for k in range(bins)]
+    curve = _curve([part for part in parts if len(part)], probability, outcome)
     count = np.array(curve["count"], dtype=np.float64)
     gap = np.abs(np.array(curve["predicted"]) - np.array(curve["observed"]))
     return float((gap * count).sum() / count.sum())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: N
     """
     scorer, book = _prepare(request, rules, say)
     say(f"scoring {len(book):,} pools")
-    forecast = scorer.forecast(book)
+    with _located(request.accounts, book, np.arange(len(book))):
+        forecast = scorer.forecast(book)
     order = forecast.most_endangered(len(book))
     records = [forecast.record(int(pool)) for pool in order]
     say(f"explaining the {min(request.top, len(book))} most endangered")
@@ -87,7 +89,8 @@ def explain_account(
     if len(pools) == 0:
         raise InputError("holds no such account", file=request.accounts, column="account", value=account)
     mine = book.take(pools)
-    forecast = scorer.forecast(mine)
+    with _located(request.accounts, book, pools):
+        forecast = scorer.forecast(mine)
     records = []
     for pool in range(len(mine)):
         one = mine.take(np.array([pool]))
@@ -110,6 +113,33 @@ def _prepare(request: ScoreRequest, rules: RuleBook, say: Say) -> tuple[Scorer, 
     return Scorer(model, view, rules, bar), book
 
 
+@contextmanager
+def _located(path: Path, book: AccountBook, pools: IntArray) -> Iterator[None]:
+    """Give errors about one of these pools the account file and the account, and of JSON the row of its record."""
+    try:
+        yield
+    except InputError as error:
+        pool = error.row if isinstance(error.row, int) else _first_holder(book.take(pools), error.value)
+        if pool is None or error.file is not None:
+            raise
+        owners = list(zip(book.account.tolist(), book.sub_account.tolist(), strict=True))
+        row = None if path.suffix.lower() == ".csv" else list(dict.fromkeys(owners)).index(owners[pools[pool]])
+        column = f"{error.column} of {'/'.join(owners[pools[pool]])}"
+        raise InputError(error.problem, file=path, row=row, column=column, value=error.value) from None
+
+
+def _first_holder(book: AccountBook, name: object) -> int | None:
+    """The first pool with a position in the instrument or a balance in the asset of this name."""
+    table = book.instruments
+    for names, held, pointer in (
+        (table.symbols, book.position_instrument, book.position_pointer),
+        (table.assets, book.balance_asset, book.balance_pointer),
+    ):
+        if name in names and (entries := np.flatnonzero(held == names.index(str(name)))).size:
+            return int(np.searchsorted(pointer, entries[0], side="right")) - 1
+    return None
+
+
 def _model(request: ScoreRequest) -> LiquidationForecaster:
     if request.model is None and not request.store.is_dir():
         raise MargincastError(f"{request.store}: no model store here; train one first, or name a folder with --model")
@@ -118,9 +148,12 @@ def _model(request: ScoreRequest) -> LiquidationForecaster:
 
 def _instant(text: str) -> np.datetime64:
     try:
-        return np.datetime64(text.removesuffix("Z"), "ns")
+        instant = np.datetime64(text.removesuffix("Z"), "ns")
     except ValueError:
-        raise InputError("is not an instant such as 2025-08-01T12:00", column="at", value=text) from None
+        instant = np.datetime64("NaT", "ns")
+    if np.isnat(instant):
+        raise InputError("is not an instant such as 2025-08-01T12:00", column="at", value=text)
+    return instant
 
 
 def _explained(scorer: Scorer, book: AccountBook, pools: IntArray, target: float) -> list[dict[str, Any]]:

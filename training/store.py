@@ -62,14 +62,17 @@ def state_hash(folder: Path) -> str:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
+    content = _read(folder / MANIFEST)
     try:
-        manifest = json.loads(_read(folder / MANIFEST))
+        manifest = json.loads(content)
         if manifest["format"] != FORMAT or "state.json" not in manifest["files"]:
             raise CorruptModelError(f"{folder / MANIFEST}: is of another format than this version reads")
     except (ValueError, KeyError, TypeError) as failure:
         if isinstance(failure, CorruptModelError):
             raise
         raise CorruptModelError(f"{folder / MANIFEST}: is not a model manifest") from failure
+    if content != _json_bytes(manifest):
+        raise CorruptModelError(f"{folder / MANIFEST}: does not hold the bytes that were written")
     return dict(manifest)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from ..riskcore.errors import MargincastError
 
 REGISTERED = "margincast"
 CHAMPION = "champion"
+DATABASE = "mlflow.db"
 
 
 def default_tracking_uri(folder: Path) -> str:
     """The tracking address that is used when MLFLOW_TRACKING_URI is not set: an SQLite file in `folder`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / DATABASE).absolute()}"
 
 
 def log_run(
@@ -44,7 +44,6 @@ def log_run(
     str
         The model's address, "models:/margincast/VERSION".
     """
-    import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
@@ -68,24 +67,29 @@ def log_run(
         version = _register(client, run)
     except (MlflowException, OSError) as failure:
         raise MargincastError(f"{store}: the run could not be tracked ({str(failure).splitlines()[0]})") from failure
-    finally:
-        mlflow.flush_async_logging() if hasattr(mlflow, "flush_async_logging") else None
     return f"models:/{REGISTERED}/{version}"
 
 
-def fetch_model(store: Path, address: str) -> Path:
-    """Local folder of a registered model: "models:/margincast/3", "models:/margincast@champion" or "champion"."""
+def fetch_model(store: Path, address: str, target: Path) -> Path:
+    """Copy a registered model into `target`: "models:/margincast/3", "models:/margincast@champion" or "champion".
+
+    Returns
+    -------
+    Path
+        The model's folder, inside `target`.
+    """
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     _quiet()
     name, version, alias = _parse(address)
+    if "MLFLOW_TRACKING_URI" not in os.environ and not (store / DATABASE).is_file():
+        raise MargincastError(f"{address}: is no model folder, and there is no model store in {store}")
     try:
         uri = default_tracking_uri(store)
         client = MlflowClient(uri, uri)
         found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
-        target = tempfile.mkdtemp(prefix="margincast-model-")
-        return Path(client.download_artifacts(str(found.run_id), "model", target))
+        return Path(client.download_artifacts(str(found.run_id), "model", str(target)))
     except (MlflowException, OSError) as failure:
         raise MargincastError(f"{address}: no such model in {store} ({str(failure).splitlines()[0]})") from failure
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..riskcore.rulebook import RuleBook
 from ..riskcore.rulebook_file import rulebook_hash
+from .atomic import require_new_folder
 from .fit import fit_forecaster
 from .forecaster import LiquidationForecaster
 from .market_view import MarketView
@@ -45,6 +47,7 @@ def train_model(
     store
         Folder of the MLflow store; None: not tracked.
     """
+    require_new_folder(folder)
     horizons = parse_horizons(plan.horizons, view.history.step)
     first, last = training_bars(plan, view.history, horizons[-1].bars)
     say(f"fitting on {plan.accounts:,} simulated accounts seen up to {plan.train_end}")
@@ -59,7 +62,7 @@ def train_model(
             store,
             folder,
             parameters=settings | {"model_sha256": fingerprint},
-            metrics={"training_rows": float(model.about_["rows"])},
+            metrics=_metrics(model.about_),
             documents={"about": model.about_},
         )
     return Trained(model, folder, fingerprint, address)
@@ -67,15 +70,25 @@ def train_model(
 
 def load_model(address: str, *, store: Path, threads: int = 1) -> LiquidationForecaster:
     """The model in a folder, or at a registry address such as "models:/margincast/3" or "champion"."""
-    folder = Path(address)
-    if not folder.is_dir():
-        folder = fetch_model(store, address)
-    return LiquidationForecaster.from_state(load_state(folder), threads)
+    if Path(address).is_dir():
+        return LiquidationForecaster.from_state(load_state(Path(address)), threads)
+    with tempfile.TemporaryDirectory(prefix="margincast-") as scratch:
+        return LiquidationForecaster.from_state(load_state(fetch_model(store, address, Path(scratch))), threads)
+
+
+def _metrics(about: Mapping[str, Any]) -> dict[str, float]:
+    """Training rows, and the log loss of each member on the validation block."""
+    losses = {
+        f"validation_log_loss.{name}.{horizon}": float(values[k])
+        for name, values in about["validation_log_loss"].items()
+        for k, horizon in enumerate(about["horizons"])
+    }
+    return {"training_rows": float(about["rows"]), **losses}
 
 
 def _about(view: MarketView, rules: RuleBook, plan: Plan, horizons: tuple[Horizon, ...]) -> dict[str, Any]:
     return {
-        "horizons": {h.name: h.bars for h in horizons},
+        "horizons": [h.name for h in horizons],
         "symbols": list(view.history.instruments.symbols),
         "bar_hours": view.data.bar_hours,
         "market": "simulated" if view.data.simulated else "real bars",

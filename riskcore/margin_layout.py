@@ -1,0 +1,121 @@
+"""A compiled book and its rules as the kernels walk them: pools of one shape together, banded tables."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .accounts import csr_entries
+from .arrays import BoolArray, FloatArray, IntArray
+from .compiled import CompiledBook, CompiledRules
+
+FLOOR, CAP, RATE, OFFSET = range(4)
+"""Columns of a banded table: from FLOOR to below CAP the function is rate * x + offset."""
+
+SmallIntArray = NDArray[np.uint32]
+
+
+class MarginLayout(NamedTuple):
+    """A book and its rules, ready to be margined again and again; made by `lay_out`.
+
+    Pools stand in slots, sorted by their number of legs and asset rows, so that a loop over them runs alike from one to
+    the next; within a pool everything is in the canonical order of `CompiledBook`, so results do not depend on it.
+
+    Parameters
+    ----------
+    pool
+        Pool of each slot.
+    row_pointer, row_asset, row_amount, leg_pointer, leg_instrument, leg_size, inverse
+        As in `CompiledBook`, by slot.
+    leg_tier, row_slice
+        The band each leg (asset row) was last found in, where the next look starts. The kernels write them; they change
+        no result.
+    tier_pointer, tiers
+        Maintenance margin, settlement asset, as a function of notional: bands of each instrument.
+    slice_pointer, slices
+        Collateral value as a function of value, base asset: bands of each asset. The first one is debt, which counts
+        in full.
+    rise, drop, least_rate
+        As in `CompiledRules`.
+    """
+
+    pool: SmallIntArray
+    row_pointer: SmallIntArray
+    row_asset: SmallIntArray
+    row_amount: FloatArray
+    row_slice: SmallIntArray
+    leg_pointer: SmallIntArray
+    leg_instrument: SmallIntArray
+    leg_size: FloatArray
+    leg_tier: SmallIntArray
+    inverse: BoolArray
+    tier_pointer: IntArray
+    tiers: FloatArray
+    slice_pointer: IntArray
+    slices: FloatArray
+    rise: FloatArray
+    drop: FloatArray
+    least_rate: FloatArray
+
+
+def lay_out(book: CompiledBook, rules: CompiledRules) -> MarginLayout:
+    """Layout of a compiled book under compiled rules.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> from .accounts import AccountBook
+    >>> from .compiled import compile_book, compile_rules
+    >>> from .instruments import InstrumentTable
+    >>> from .rulebook import RateSchedule, RuleBook
+    >>> table = InstrumentTable.linear_perpetuals(["BTC"])
+    >>> book = AccountBook(table, ["a"], ["main"], [""], [0, 1], [0], [900.0], [0, 1], [0], [0.1], [60000.0], [np.nan])
+    >>> tiers = RateSchedule.marginal([0.0, 50_000.0], [0.004, 0.005], [125.0, 100.0])
+    >>> rules = RuleBook("example", dt.date(2024, 1, 1), {"BTC": tiers})
+    >>> lay_out(compile_book(book), compile_rules(rules, table, book)).tiers.tolist()
+    [[0.0, 50000.0, 0.004, 0.0], [50000.0, inf, 0.005, -50.0]]
+    """
+    legs = np.diff(book.leg_pointer[book.row_pointer])
+    slots = np.lexsort((np.diff(book.row_pointer), legs))
+    rows, row_pointer = csr_entries(book.row_pointer, slots)
+    legs, leg_pointer = csr_entries(book.leg_pointer, rows)
+    asset, instrument = book.row_asset[rows], book.leg_instrument[legs]
+    slice_pointer = rules.haircut_pointer + np.arange(len(rules.haircut_pointer))
+    debts = rules.haircut_pointer[:-1]
+    return MarginLayout(
+        pool=_small(slots),
+        row_pointer=_small(row_pointer),
+        row_asset=_small(asset),
+        row_amount=book.row_amount[rows],
+        row_slice=_small(slice_pointer[asset]),
+        leg_pointer=_small(leg_pointer),
+        leg_instrument=_small(instrument),
+        leg_size=book.leg_size[legs],
+        leg_tier=_small(rules.tier_pointer[instrument]),
+        inverse=book.inverse,
+        tier_pointer=rules.tier_pointer,
+        tiers=_banded(rules.tier_pointer, rules.tier_floor, rules.tier_rate, 0.0 - rules.tier_deduction),
+        slice_pointer=slice_pointer,
+        slices=_banded(
+            slice_pointer,
+            np.insert(rules.haircut_floor, debts, -np.inf),
+            np.insert(rules.haircut_rate, debts, 1.0),
+            np.insert(rules.haircut_offset, debts, 0.0),
+        ),
+        rise=rules.rise,
+        drop=rules.drop,
+        least_rate=rules.least_rate,
+    )
+
+
+def _small(values: IntArray) -> SmallIntArray:
+    """The kernels' integers: unsigned spares them the check for negative indices, 32 bits the memory traffic."""
+    return values.astype(np.uint32)
+
+
+def _banded(pointer: IntArray, floor: FloatArray, rate: FloatArray, offset: FloatArray) -> FloatArray:
+    cap = np.append(floor[1:], np.inf)
+    cap[pointer[1:][np.diff(pointer) > 0] - 1] = np.inf
+    return np.ascontiguousarray(np.column_stack((floor, cap[: len(floor)], rate, offset)))

@@ -1,0 +1,244 @@
+"""The whole forecaster: no look ahead, no skill from shuffled labels, monotone, the same bytes again and again."""
+
+import importlib.util
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from margincast.features.folder import read_market_folder
+from margincast.riskcore.errors import CorruptModelError
+from margincast.riskcore.what_if import with_deposit
+from margincast.training import fit
+from margincast.training.dataset import sample_of, simulated_dataset
+from margincast.training.evaluate import evaluate_market
+from margincast.training.fit import fit_forecaster
+from margincast.training.forecaster import HYBRID_WEIGHTS, NAMES, STRUCTURAL, LiquidationForecaster
+from margincast.training.market_simulator import simulate_market, write_market_folder
+from margincast.training.market_view import view_market
+from margincast.training.plan import training_bars
+from margincast.training.score import with_columns
+from margincast.training.scores import log_losses
+from margincast.training.store import MANIFEST, load_state, save_state
+
+NAME = "margincast_small_market"
+if NAME not in sys.modules:
+    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
+    sys.modules[NAME] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[NAME])
+small = sys.modules[NAME]
+
+PLAN = small.plan(rounds=3)
+
+
+def fitted_bytes(folder: Path, view=None, **changes) -> dict[str, bytes]:
+    """Every file of the stored model."""
+    view, plan = view or small.view(), replace(PLAN, **changes)
+    model = fit_forecaster(view, small.RULES, plan, *training_bars(plan, view.history, 24), (1, 24))
+    save_state(model.state(), folder)
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory) -> dict[str, bytes]:
+    return fitted_bytes(tmp_path_factory.mktemp("stored") / "model")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Pools at the end of the market, which no model was fitted on, and all that is said of them."""
+    data = small.dataset().sample
+    late = np.flatnonzero(data.bar > small.view().history.bar_of(np.datetime64("2022-04-22")))[:80]
+    sample = data.take(late)
+    fields = small.fitted().scales_.fields(small.data(), small.view().frame, sample.bar)
+    return late, sample, fields
+
+
+# -- the same bytes -----------------------------------------------------------------------------------------------
+
+
+def test_two_runs_give_the_same_bytes(stored, tmp_path):
+    assert fitted_bytes(tmp_path / "model") == stored
+
+
+def test_another_seed_gives_another_model(stored, tmp_path):
+    assert fitted_bytes(tmp_path / "model", seed=2) != stored
+
+
+def test_one_and_two_threads_give_the_same_bytes(stored, tmp_path):
+    files = fitted_bytes(tmp_path / "model", threads=2)
+    assert [name for name in stored if files[name] != stored[name]] == []
+
+
+def test_nothing_after_the_training_period_changes_a_byte(stored, tmp_path):
+    last = training_bars(PLAN, small.view().history, 24)[1]
+    view = view_market(small.scrambled(small.data(), last))
+    assert fitted_bytes(tmp_path / "model", view) == stored
+
+
+def test_the_last_training_bar_does_change_the_model(stored, tmp_path):
+    """The canary above can sing."""
+    last = training_bars(PLAN, small.view().history, 24)[1]
+    view = view_market(small.scrambled(small.data(), last - 1))
+    assert fitted_bytes(tmp_path / "model", view) != stored
+
+
+def test_two_evaluations_score_the_same():
+    plan = replace(PLAN, horizons="1h,24h")
+    one, other = (evaluate_market(small.view(), small.RULES, plan).scores for _ in range(2))
+    assert json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def test_a_reloaded_model_says_the_same_bits(tmp_path, rows):
+    _, sample, fields = rows
+    model, history = small.fitted(), small.data().history
+    save_state(model.state(), tmp_path / "model")
+    again = LiquidationForecaster.from_state(load_state(tmp_path / "model"))
+    assert again.horizons == model.horizons and again.about_ == model.about_
+    fields_again = again.scales_.fields(small.data(), small.view().frame, sample.bar)
+    one, other = model.predict(sample, fields, history), again.predict(sample, fields_again, history)
+    assert set(one) == set(NAMES)
+    assert all(one[name].tobytes() == other[name].tobytes() for name in NAMES)
+
+
+def test_a_changed_byte_in_any_file_of_a_model_is_noticed(tmp_path):
+    folder = tmp_path / "model"
+    save_state(small.fitted().state(), folder)
+    rng = np.random.default_rng(0)
+    for path in sorted(folder.iterdir()):
+        good = path.read_bytes()
+        place = int(rng.integers(len(good)))
+        path.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
+        with pytest.raises(CorruptModelError, match="model" if path.name == MANIFEST else path.name):
+            load_state(folder)
+        path.write_bytes(good)
+    load_state(folder)
+
+
+# -- what it says -------------------------------------------------------------------------------------------------
+
+
+def test_probabilities_are_probabilities_and_never_fall_with_the_horizon(rows):
+    _, sample, fields = rows
+    for name, said in small.fitted().predict(sample, fields, small.data().history).items():
+        assert ((said >= 0) & (said <= 1)).all(), name
+        assert (np.diff(said, axis=1) >= 0).all(), name
+
+
+def test_no_forecast_rises_with_a_deposit(rows):
+    late, sample, fields = rows
+    book, model = small.dataset().book.take(late), small.fitted()
+    before = model.predict(sample, fields)
+    for share in (1e-4, 0.003, 0.01, 0.03, 0.1, 0.5, 2.0):
+        richer = with_deposit(book, share * sample.exposure.gross)
+        after = model.predict(sample_of(small.view(), richer, sample.bar, small.RULES, small.HORIZONS), fields)
+        for name in set(after) - {"climatology"}:
+            assert (after[name] <= before[name] + 1e-12).all(), name
+        before = after
+    assert before["hybrid"].max() < 0.05
+
+
+def test_the_touch_frequency_is_left_out_without_a_history(rows):
+    _, sample, fields = rows
+    assert set(small.fitted().predict(sample, fields)) == set(NAMES) - {"touch_366d"}
+
+
+def test_the_hybrid_mixes_log_odds_by_fixed_weights():
+    odds = {name: np.array([[k / 2 - 1.0, k / 2]]) for k, name in enumerate(HYBRID_WEIGHTS)}
+    mixed = LiquidationForecaster.mix({name: 1 / (1 + np.exp(-v)) for name, v in odds.items()})
+    expected = sum(HYBRID_WEIGHTS[name] * odds[name] for name in odds)
+    assert np.log(mixed / (1 - mixed)) == pytest.approx(expected, abs=1e-6)
+    assert sum(HYBRID_WEIGHTS.values()) == pytest.approx(1.0)
+
+
+def test_the_forecasts_separate_and_the_hybrid_keeps_up_with_simulation():
+    for table in small.evaluation().scores["horizons"].values():
+        losses = {name: model["log_loss"] for name, model in table["models"].items()}
+        assert losses["hybrid"] < losses["climatology"]
+        assert losses["hybrid"] < 1.05 * losses["fhs"]
+        assert table["models"]["hybrid"]["auc_within_strata"] > 0.5
+
+
+# -- leakage ------------------------------------------------------------------------------------------------------
+
+
+def test_shuffled_outcomes_teach_nothing(monkeypatch):
+    """The boosters stop almost at once, and what they say has no skill on outcomes shuffled alike."""
+
+    def shuffled(*arguments, **settings):
+        data = simulated_dataset(*arguments, **settings)
+        return replace(data, breached=np.random.default_rng(0).permutation(data.breached))
+
+    monkeypatch.setattr(fit, "simulated_dataset", shuffled)
+    view, plan = small.view(), replace(PLAN, accounts=2500)
+    model = fit_forecaster(view, small.RULES, plan, *training_bars(plan, view.history, 24), small.HORIZONS)
+    assert max(model.lightgbm_.rounds) <= 50
+    tested = small.dataset()
+    outcome = np.random.default_rng(1).permutation(tested.breached)
+    said = model.lightgbm_.predict(tested.sample)
+    constant = np.broadcast_to(outcome.mean(axis=0), said.shape)
+    assert (log_losses(said, outcome).mean(axis=0) > 0.97 * log_losses(constant, outcome).mean(axis=0)).all()
+    # the calibration learned that the simulations say nothing of these outcomes: nearly flat
+    fields = model.scales_.fields(view.data, view.frame, tested.sample.bar)
+    hybrid, honest = (
+        model.predict(tested.sample, fields)["hybrid"],
+        small.fitted().predict(tested.sample, fields)["hybrid"],
+    )
+    assert (hybrid.std(axis=0) < honest.std(axis=0)).all()
+
+
+def test_rounds_and_calibration_are_judged_on_days_the_trial_has_not_touched():
+    data = small.dataset()
+    block = fit._validation_block(data, 24)
+    assert data.sample.bar[block.fit].max() + 24 <= data.sample.bar[block.judge].min()
+    assert len(block.judge) == pytest.approx(0.2 * len(data), abs=2)
+
+
+# -- other markets ------------------------------------------------------------------------------------------------
+
+
+def test_a_market_in_another_order_or_with_a_stranger_is_lined_up(tmp_path):
+    model = small.fitted()
+    assert model.aligned(small.SYMBOLS) is model
+    turned = model.aligned(("SOL", "NEW", "BTC"))
+    for name in STRUCTURAL:
+        ours, theirs = model.historical_[name].libraries_[4].moves, turned.historical_[name].libraries_[4].moves
+        assert (theirs[:, 0] == ours[:, 2]).all() and (theirs[:, 2] == ours[:, 0]).all()
+        assert np.isfinite(theirs[:, 1]).all()
+    cells, own = turned.climatology_.cell_rate_, model.climatology_.cell_rate_
+    assert (cells[0] == own[2]).all() and (cells[1] == model.climatology_.bucket_rate_[None]).all()
+    assert model.historical_["fhs"].libraries_[4].moves.shape[1] == 3
+
+
+def test_a_market_with_fewer_coins_gives_the_same_simulated_probabilities(tmp_path, rows):
+    """Bars of BTC and SOL are the same without ETH beside them, so pools of these two must be simulated alike."""
+    late, sample, fields = rows
+    tables = simulate_market(small.SEED, days=small.DAYS, symbols=("SOL", "BTC"))
+    view = view_market(read_market_folder(write_market_folder(tables, tmp_path / "market", {"seed": small.SEED})))
+    book, eth = small.dataset().book.take(late), small.SYMBOLS.index("ETH")
+    without = [
+        p
+        for p in range(len(book))
+        if eth not in book.position_instrument[book.position_pointer[p] : book.position_pointer[p + 1]]
+        and eth + 1 not in book.balance_asset[book.balance_pointer[p] : book.balance_pointer[p + 1]]
+    ]
+    kept = book.take(np.array(without))
+    fewer = replace(
+        kept,
+        instruments=view.history.instruments,
+        position_instrument=np.where(kept.position_instrument > eth, 1, kept.position_instrument),
+        balance_asset=np.where(kept.balance_asset > eth + 1, 2, kept.balance_asset),
+    )
+    model = small.fitted().aligned(view.data.symbols)
+    bars = sample.bar[without]
+    small_sample = sample_of(view, fewer, bars, small.RULES, small.HORIZONS)
+    small_sample = with_columns(small_sample, model.lightgbm_.columns)
+    said = model.predict(small_sample, model.scales_.fields(view.data, view.frame, bars))
+    honest = small.fitted().predict(sample, fields)
+    assert len(without) > 10
+    for name in ("fhs", "climatology", "ewma_reflection"):
+        assert said[name] == pytest.approx(honest[name][without], rel=1e-6), name
+    assert np.isfinite(said["hybrid"]).all()

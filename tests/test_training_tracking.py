@@ -1,0 +1,152 @@
+"""Tracking and registry in an SQLite store, and training that writes to it; nothing lands where the user stands."""
+
+import datetime as dt
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from margincast.riskcore.errors import InputError, MargincastError
+from margincast.training.store import load_state, save_state, state_hash
+from margincast.training.tracking import default_tracking_uri, fetch_model, log_run
+from margincast.training.train import load_model, train_model
+
+NAME = "margincast_small_market"
+if NAME not in sys.modules:
+    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
+    sys.modules[NAME] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[NAME])
+small = sys.modules[NAME]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:alembic"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:mlflow"),
+]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Stand in an empty folder, with no tracking address in the environment, and leave it empty."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield
+    assert list(here.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    """A store with two versions of a model."""
+    folder = tmp_path_factory.mktemp("tracking")
+    for number in (1, 2):
+        save_state({"number": number, "array": np.arange(number)}, folder / f"model{number}")
+        address = log_run(
+            folder / "store",
+            folder / f"model{number}",
+            parameters={"seed": number},
+            metrics={"rows": 10.0 * number},
+            documents={"about": {"number": number}},
+        )
+        assert address == f"models:/margincast/{number}"
+    return folder / "store"
+
+
+@pytest.mark.parametrize(
+    ("address", "number"),
+    [
+        ("models:/margincast/1", 1),
+        ("models:/margincast/2", 2),
+        ("models:/margincast@champion", 1),
+        ("champion", 1),
+        ("margincast/2", 2),
+    ],
+)
+def test_a_model_comes_back_by_version_or_alias(store, tmp_path, address, number):
+    target = tmp_path / "fetched"
+    target.mkdir()
+    assert load_state(fetch_model(store, address, target))["number"] == number
+
+
+def test_what_comes_back_is_what_was_logged_byte_for_byte(store, tmp_path):
+    folder = fetch_model(store, "champion", tmp_path)
+    assert state_hash(folder) == state_hash(store.parent / "model1")
+
+
+def test_runs_keep_their_settings_figures_and_documents(store):
+    from mlflow.tracking import MlflowClient
+
+    uri = default_tracking_uri(store)
+    client = MlflowClient(uri, uri)
+    version = client.get_model_version("margincast", "2")
+    run = client.get_run(str(version.run_id))
+    assert run.data.params == {"seed": "2"} and run.data.metrics == {"rows": 20.0}
+    assert run.info.status == "FINISHED"
+    assert {f.path for f in client.list_artifacts(run.info.run_id)} == {"about.json", "model"}
+
+
+@pytest.mark.parametrize(
+    "address", ["models:/margincast/9", "models:/other/1", "margincast@challenger", "nobody@champion"]
+)
+def test_an_unknown_model_is_said_in_one_line(store, tmp_path, address):
+    with pytest.raises(MargincastError, match="no such model") as caught:
+        fetch_model(store, address, tmp_path)
+    assert "\n" not in str(caught.value) and str(store) in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["margincast", "models:/margincast"])
+def test_an_address_of_another_form_is_refused(store, tmp_path, address):
+    with pytest.raises(MargincastError, match="is named like"):
+        fetch_model(store, address, tmp_path)
+
+
+def test_asking_a_store_that_is_not_there_does_not_make_one(tmp_path):
+    with pytest.raises(MargincastError, match="no model store in"):
+        load_model("models:/margincast/1", store=tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_store_that_cannot_be_made_is_said_in_one_line(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    save_state({"a": 1}, tmp_path / "model")
+    with pytest.raises(MargincastError, match="could not be tracked") as caught:
+        log_run(tmp_path / "file" / "store", tmp_path / "model", parameters={}, metrics={}, documents={})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_environment_may_name_another_store(monkeypatch, tmp_path):
+    assert default_tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://example.invalid")
+    assert default_tracking_uri(tmp_path) == "http://example.invalid"
+
+
+def test_training_stores_tracks_and_registers_and_the_model_comes_back(store, tmp_path):
+    plan = small.plan(rounds=3, horizons="1h")
+    told = []
+    trained = train_model(small.view(), small.RULES, plan, tmp_path / "model", store=store, say=told.append)
+    assert trained.address == "models:/margincast/3" and trained.fingerprint == state_hash(tmp_path / "model")
+    assert len(told) == 2
+    again = load_model(trained.address, store=store)
+    assert again.about_ == load_model(str(tmp_path / "model"), store=tmp_path).about_
+    assert again.about_ == json.loads(json.dumps(trained.model.about_))
+    about = again.about_
+    assert about["train_end"] == small.TRAIN_END.isoformat() and about["symbols"] == list(small.SYMBOLS)
+    assert about["market"] == "simulated" and about["accounts"] == "simulated"
+    json.dumps(about, allow_nan=False)
+
+
+def test_a_model_folder_that_is_taken_is_refused_before_anything_is_fitted(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine").write_bytes(b"")
+    with pytest.raises(MargincastError, match="is there already"):
+        train_model(None, small.RULES, small.plan(), tmp_path / "model")
+
+
+def test_a_period_the_market_does_not_cover_leaves_no_folder(tmp_path):
+    with pytest.raises(InputError, match="too little to train on"):
+        train_model(small.view(), small.RULES, small.plan(train_end=dt.date(2021, 1, 1)), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
