@@ -13,19 +13,20 @@ from ..riskcore.market import MarketHistory
 from .paths import PathLibrary, breach_probability, collect_paths
 from .sample import AccountSample, ScaleField, certain_where_breached, never_falling
 
-MOST_POINTS = 150_000
+MOST_POINTS = 100_000
+MOST_WINDOWS, LEAST_WINDOWS = 3000, 1000
 """Path points a pool is looked at on, at most: horizon times windows. Sets how many windows a horizon gets."""
 
 
 def window_count(horizon: int) -> int:
-    """How many windows of a horizon are used: 4,000 at one bar, fewer where paths are long, at least 1,000.
+    """How many windows of a horizon are used: 3,000 at one bar, fewer where paths are long, at least 1,000.
 
     Examples
     --------
     >>> window_count(1), window_count(24), window_count(288)
-    (4000, 2083, 1000)
+    (3000, 1388, 1000)
     """
-    return int(np.clip(MOST_POINTS // (3 * horizon), 1000, 4000))
+    return int(np.clip(MOST_POINTS // (3 * horizon), LEAST_WINDOWS, MOST_WINDOWS))
 
 
 class FilteredHistorical:

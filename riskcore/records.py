@@ -56,6 +56,54 @@ def book_from_records(
     return pools.book()
 
 
+def records_of_book(book: AccountBook) -> list[dict[str, Any]]:
+    """The records `book_from_records` would make this book of: one for each sub-account, in the order of its pools.
+
+    Examples
+    --------
+    >>> table = InstrumentTable.linear_perpetuals(["BTC"])
+    >>> records = [{"account": "a", "sub_account": "main", "balances": {"USDT": 900.0},
+    ...     "positions": [{"symbol": "BTC", "quantity": 0.1, "entry_price": 60000.0}]}]
+    >>> records_of_book(book_from_records(records, table)) == records
+    True
+    """
+    records: dict[tuple[str, str], dict[str, Any]] = {}
+    for pool in range(len(book)):
+        name = str(book.account[pool]), str(book.sub_account[pool])
+        empty: dict[str, Any] = {"account": name[0], "sub_account": name[1], "balances": {}, "positions": []}
+        record = records.setdefault(name, empty)
+        balances, positions = _balances_of(book, pool), _positions_of(book, pool)
+        if book.isolated[pool] == CROSS:
+            record["balances"] |= balances
+        else:
+            margin = balances.get(book.instruments.base, 0.0)
+            positions = [p | {"mode": "isolated", "isolated_margin": margin} for p in positions]
+        record["positions"] += positions
+    return list(records.values())
+
+
+def _balances_of(book: AccountBook, pool: int) -> dict[str, float]:
+    held: dict[str, float] = {}
+    for entry in range(book.balance_pointer[pool], book.balance_pointer[pool + 1]):
+        asset = book.instruments.assets[book.balance_asset[entry]]
+        held[asset] = held.get(asset, 0.0) + float(book.balance[entry])
+    return held
+
+
+def _positions_of(book: AccountBook, pool: int) -> list[dict[str, Any]]:
+    positions = []
+    for entry in range(book.position_pointer[pool], book.position_pointer[pool + 1]):
+        position: dict[str, Any] = {
+            "symbol": book.instruments.symbols[book.position_instrument[entry]],
+            "quantity": float(book.quantity[entry]),
+            "entry_price": float(book.entry_price[entry]),
+        }
+        if not math.isnan(book.leverage[entry]):
+            position["leverage"] = float(book.leverage[entry])
+        positions.append(position)
+    return positions
+
+
 @dataclass
 class _Pools:
     """The pools read so far, as lists a row."""

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,11 @@ if NAME not in sys.modules:
     spec.loader.exec_module(sys.modules[NAME])
 small = sys.modules[NAME]
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:alembic"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:mlflow"),
+]
 VERBS = ("demo", "train", "evaluate", "score", "explain", "tune", "backtest", "selfcheck")
 PERIOD = ["--train-end", "2022-04-20", "--test-start", "2022-04-22"]
 
@@ -124,6 +130,15 @@ def test_a_figure_that_differs_fails_the_selfcheck(run, monkeypatch):
     monkeypatch.setattr(selfcheck, "run_selfcheck", lambda shared: [wrong])
     code, out, _ = run("selfcheck")
     assert code == 1 and "differs" in out
+
+
+def test_published_back_tests_are_reproduced(run):
+    shared = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
+    if not (shared / "var_tables").is_dir():
+        pytest.skip(f"no published back-tests at {shared / 'var_tables'}")
+    code, out, err = run("selfcheck", "--shared", shared)
+    assert code == 0, err
+    assert "rows of EWMA that agree" in out and "differs" not in out
 
 
 # -- evaluate -----------------------------------------------------------------------------------------------------
@@ -251,6 +266,29 @@ def test_explain_gives_reasons_at_every_horizon(run, model, accounts, tmp_path):
     assert "distance to liquidation" in out
 
 
+def test_train_tracks_and_score_finds_the_champion(run, accounts, tmp_path):
+    """As a program: progress and no warning of any library on the error stream, nothing but the store left behind."""
+    options = ["--horizons", "1h", "--accounts", "200", "--threads", "1", "--store", str(tmp_path / "store")]
+    command = ["train", "--market", str(small.folder()), "--train-end", "2022-04-20", *options]
+    done = subprocess.run(
+        [sys.executable, "-m", "margincast", *command],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "models:/margincast/1" in done.stdout
+    told = done.stderr.splitlines()
+    assert len(told) == 2 and told[0].startswith("fitting on") and told[1].startswith("tracking in"), done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+    common = ["--accounts", accounts, "--market", small.folder(), "--store", tmp_path / "store"]
+    code, _, err = run("score", *common, "--json", tmp_path / "scores.json")
+    assert code == 0, err
+    assert strict(tmp_path / "scores.json")["horizons"] == ["1h"]
+
+
 # -- tune, backtest -----------------------------------------------------------------------------------------------
 
 
@@ -263,6 +301,15 @@ def test_tune_writes_what_the_contract_says(run, tmp_path):
     for entry in content["instruments"].values():
         assert {"current", "proposed", "coverage", "mean_margin", "rise_5d", "peak_to_trough"} <= set(entry)
     assert "BTC" in out and "coverage" in out
+
+
+def test_progress_on_a_terminal_shows_names_as_they_are(run, monkeypatch, tmp_path):
+    """A folder b] inside a folder [ is no markup."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    (tmp_path / "[").mkdir()
+    (tmp_path / "[" / "b]").symlink_to(small.folder())
+    code, _, err = run("tune", "--market", "[/b]", "--start", "2022-04-20", "--end", "2022-05-25")
+    assert code == 0 and "- reading [/b]" in err
 
 
 def test_backtest_writes_what_the_contract_says(run, tmp_path):
@@ -289,10 +336,15 @@ def test_demo_does_the_whole_job_and_says_that_all_is_simulated(run, monkeypatch
     monkeypatch.setattr(demo, "LIVE_ACCOUNTS", 40)
     code, out, err = run("demo", "--out", tmp_path / "out", "--accounts", 300, "--threads", 1)
     assert code == 0, err
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["market", "report.html"]
+    assert {"market", "report.html", "accounts.json", "store"} == {p.name for p in (tmp_path / "out").iterdir()}
     page = (tmp_path / "out" / "report.html").read_text()
     assert "imulated market, seed 1" in page and "hybrid" in page
     assert "report" in out and "skill over FHS" in out and "simulating 110 days of 2 hourly markets" in err
+    # what it says to try next works
+    tried = next(line for line in out.splitlines() if "margincast score" in line).split()[1:]
+    code, out, err = run(*tried)
+    assert code == 0, err
+    assert "24h" in out
 
 
 def test_demo_on_a_market_of_the_users(run, monkeypatch, tmp_path):
@@ -300,4 +352,4 @@ def test_demo_on_a_market_of_the_users(run, monkeypatch, tmp_path):
     options = ["--market", small.folder(), "--out", tmp_path / "deep" / "out", "--accounts", 200, "--threads", 1]
     code, _, err = run("demo", *options)
     assert code == 0, err
-    assert [p.name for p in (tmp_path / "deep" / "out").iterdir()] == ["report.html"]
+    assert {p.name for p in (tmp_path / "deep" / "out").iterdir()} == {"report.html", "accounts.json", "store"}

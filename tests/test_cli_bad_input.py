@@ -211,6 +211,15 @@ def test_a_bad_account_is_refused_by_file_row_and_column(score, name):
     assert told in score([account("good"), bad()])
 
 
+def test_zero_equity_in_a_csv_file_names_the_account(refused, model, tmp_path):
+    path = tmp_path / "accounts.csv"
+    path.write_text("account,asset,balance,symbol,quantity,entry_price\ngood,USDT,1,,,\nbad,,,BTC,1,1\nbad,USDT,0,,,\n")
+    price = small.data().mark("close")[-1, 0]
+    path.write_text(path.read_text().replace("BTC,1,1", f"BTC,1,{price!r}".replace("np.float64(", "").replace(")", "")))
+    told = refused("score", "--accounts", path, "--market", small.folder(), "--model", model)
+    assert told.startswith(f"{path}, column balances of bad/main: has positions and an equity of zero")
+
+
 def test_zero_equity_is_placed_in_the_file_by_explain_too(score):
     told = score([account("good"), BAD_ACCOUNTS["zero equity"][0]()], verb=("explain", "bad"))
     assert "row 1, column balances of bad/main" in told

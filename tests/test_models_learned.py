@@ -90,7 +90,8 @@ def test_learned_scale_beats_the_autoregression_on_what_it_cannot_say() -> None:
     assert error < 1.1 * 0.3**2  # the noise that was planted
 
 
-def test_learned_scale_is_the_same_bits_at_any_thread_count_and_reloaded() -> None:
+def test_learned_scale_is_the_same_bits_at_any_thread_count_and_reloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("margincast.models.booster.PARALLEL_ROWS", 1)
     later, _ = volatility_rows(3000, 8)
     base = later[:, :3].mean(axis=1)
     one, two = learned(3000, rounds=8), learned(3000, threads=2, rounds=8)
@@ -230,7 +231,8 @@ def test_explanations_add_up_to_the_score(fitted: AccountBooster) -> None:
     assert usual[:2].min() > 4 * usual[2:4].max()
 
 
-def test_booster_state_and_threads_change_no_bit(fitted: AccountBooster) -> None:
+def test_booster_state_and_threads_change_no_bit(fitted: AccountBooster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("margincast.models.booster.PARALLEL_ROWS", 1)
     sample, breached = accounts(2500, 1)
     once, twice = (booster((4, 6), threads).fit(sample, breached) for threads in (1, 2))
     text = json.dumps(once.state())

@@ -127,7 +127,7 @@ def _accounts_of_csv(text: str, path: Path) -> list[_CsvAccount]:
         name = (line.get("account") or "").strip(), (line.get("sub_account") or "").strip() or "main"
         if not name[0]:
             raise InputError("every row needs an account", file=path, row=row, column="account")
-        record = {"account": name[0], "sub_account": name[1], "balances": {}, "positions": []}
+        record: dict[str, Any] = {"account": name[0], "sub_account": name[1], "balances": {}, "positions": []}
         accounts.setdefault(name, _CsvAccount(record, {"": row})).add(line, row, path)
     return list(accounts.values())
 

@@ -35,6 +35,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise MargincastError(f"{path}: could not be written ({failure.strerror or failure})") from failure
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if they are not there; MargincastError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise MargincastError(f"{path}: could not be written ({failure.strerror or failure})") from failure
+
+
 def require_new_folder(path: Path) -> None:
     """Raise MargincastError if `path` is there already and is not an empty folder."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,6 +26,11 @@ def show_demo(result: DemoResult) -> None:
     for label, text in result.summary:
         console.print(f"[bold]{escape(label)}[/bold]  {escape(text)}", highlight=False)
     console.print(f"[bold]report[/bold]  {escape(str(result.report))} (open it in a browser)", highlight=False)
+    folder = result.report.parent
+    console.print("now try", highlight=False)
+    command = sys.argv[0] if sys.argv[0].endswith("margincast") else "margincast"
+    verb = f"{command} score --accounts {folder / 'accounts.json'} --market {result.market} --store {folder / 'store'} --generic"
+    console.print(f"  {escape(verb)}", highlight=False, soft_wrap=True)
 
 
 def show_trained(trained: Trained) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -13,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from ..features.folder import read_market_folder
+from ..riskcore.records import records_of_book
 from ..riskcore.rulebook import RuleBook
 from ..riskcore.rulebook_file import rulebook_hash
 from .advice import advise
+from .atomic import make_folder, write_atomically
 from .evaluate import Evaluation, evaluate_market
 from .market_simulator import simulate_market, write_market_folder
 from .market_view import MarketView, view_market
@@ -25,12 +29,16 @@ from .proposal import MarginProposal
 from .reasons import explain, shortened
 from .report import ReportContent, write_report
 from .score import Forecast, Scorer, warnings_of
+from .store import save_state
+from .tracking import log_run
+from .train import describe_training
 from .tune import tune
 
 SIMULATED_DAYS = 730
 SIMULATED_SYMBOLS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA")
 TEST_SHARE = 0.3
 LIVE_ACCOUNTS = 2_000
+EXAMPLE_ACCOUNTS = 20
 SHOWN = 15
 TARGET = 0.05
 
@@ -41,6 +49,8 @@ class DemoResult:
 
     summary: list[tuple[str, str]]
     report: Path
+    model: str
+    market: Path
     evaluation: Evaluation
     forecast: Forecast
     proposal: MarginProposal
@@ -57,6 +67,7 @@ def run_demo(
     say: Callable[[str], None] = lambda _: None,
 ) -> DemoResult:
     """Do the whole job and write `folder`/report.html; `market` None simulates one into `folder`/market first."""
+    make_folder(folder)
     if market is None:
         say(f"simulating {SIMULATED_DAYS} days of {len(SIMULATED_SYMBOLS)} hourly markets (seed {seed})")
         tables = simulate_market(seed, days=SIMULATED_DAYS, symbols=SIMULATED_SYMBOLS)
@@ -69,11 +80,35 @@ def run_demo(
     scorer, forecast = score_live_book(view, rules, plan, evaluation)
     say("proposing maintenance margin")
     proposal = tune(view.data, rules, *_test_range(view, plan))
+    say("keeping the model")
+    address = _keep(folder, rules, plan, evaluation, forecast)
     say("writing the report")
     content = _content(view, rules, plan, evaluation, scorer, forecast, proposal)
     report = folder / "report.html"
     write_report(content, report)
-    return DemoResult(list(content.summary), report, evaluation, forecast, proposal)
+    return DemoResult(list(content.summary), report, address, market, evaluation, forecast, proposal)
+
+
+def _keep(folder: Path, rules: RuleBook, plan: Plan, evaluation: Evaluation, forecast: Forecast) -> str:
+    """Register the model in `folder`/store with its skill, and write some of the scored accounts to try `score` on."""
+    some = records_of_book(forecast.book.take(forecast.most_endangered(EXAMPLE_ACCOUNTS)))
+    write_atomically(folder / "accounts.json", (json.dumps(some, indent=1) + "\n").encode())
+    skills = {
+        f"log_loss_skill_vs_{base}.{horizon}": table["models"]["hybrid"]["skill_vs"][base]["log_loss_value"]
+        for horizon, table in evaluation.scores["horizons"].items()
+        for base in ("fhs", "fhs_har")
+    }
+    with tempfile.TemporaryDirectory(prefix="margincast-") as scratch:
+        state = Path(scratch) / "model"
+        save_state(evaluation.model.state(), state)
+        settings = {
+            "train_end": str(plan.train_end),
+            "accounts": plan.accounts,
+            "seed": plan.seed,
+            "venue": rules.venue,
+        }
+        documents = {"evaluation": evaluation.scores}
+        return log_run(folder / "store", state, parameters=settings, metrics=skills, documents=documents)
 
 
 def demo_plan(view: MarketView, *, accounts: int, seed: int, threads: int) -> Plan:
@@ -96,15 +131,14 @@ def score_live_book(view: MarketView, rules: RuleBook, plan: Plan, evaluation: E
         view.history,
         rules,
         accounts=LIVE_ACCOUNTS,
-        first_bar=bar - 1,
-        last_bar=bar,
+        first_bar=bar,
+        last_bar=bar + 1,
         horizons=tuple(h.bars for h in horizons),
         seed=plan.seed + 2,
     )
     model = evaluation.model
-    model.about_ |= {"horizons": [h.name for h in horizons], "symbols": list(view.data.symbols)}
-    model.about_ |= {"market": "simulated" if view.data.simulated else "real bars"}
-    scorer = Scorer(model, view, rules, bar - 1)
+    model.about_ |= describe_training(view, rules, plan, horizons)
+    scorer = Scorer(model, view, rules, bar)
     return scorer, scorer.forecast(population.book)
 
 

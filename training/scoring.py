@@ -147,6 +147,7 @@ def _model(request: ScoreRequest) -> LiquidationForecaster:
 
 
 def _instant(text: str) -> np.datetime64:
+    instant: np.datetime64
     try:
         instant = np.datetime64(text.removesuffix("Z"), "ns")
     except ValueError:

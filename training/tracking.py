@@ -44,10 +44,10 @@ def log_run(
     str
         The model's address, "models:/margincast/VERSION".
     """
+    _quiet()
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    _quiet()
     try:
         store.mkdir(parents=True, exist_ok=True)
         uri = default_tracking_uri(store)
@@ -78,10 +78,10 @@ def fetch_model(store: Path, address: str, target: Path) -> Path:
     Path
         The model's folder, inside `target`.
     """
+    _quiet()
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    _quiet()
     name, version, alias = _parse(address)
     if "MLFLOW_TRACKING_URI" not in os.environ and not (store / DATABASE).is_file():
         raise MargincastError(f"{address}: is no model folder, and there is no model store in {store}")
@@ -122,5 +122,8 @@ def _parse(address: str) -> tuple[str, str, str]:
 
 
 def _quiet() -> None:
+    # both are read when mlflow is imported, which sets its loggers anew
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     for name in ("mlflow", "alembic", "alembic.runtime.migration"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -52,7 +52,7 @@ def train_model(
     first, last = training_bars(plan, view.history, horizons[-1].bars)
     say(f"fitting on {plan.accounts:,} simulated accounts seen up to {plan.train_end}")
     model = fit_forecaster(view, rules, plan, first, last, tuple(h.bars for h in horizons))
-    model.about_ |= _about(view, rules, plan, horizons)
+    model.about_ |= describe_training(view, rules, plan, horizons)
     fingerprint = save_state(model.state(), folder)
     address = None
     if store is not None:
@@ -86,7 +86,8 @@ def _metrics(about: Mapping[str, Any]) -> dict[str, float]:
     return {"training_rows": float(about["rows"]), **losses}
 
 
-def _about(view: MarketView, rules: RuleBook, plan: Plan, horizons: tuple[Horizon, ...]) -> dict[str, Any]:
+def describe_training(view: MarketView, rules: RuleBook, plan: Plan, horizons: tuple[Horizon, ...]) -> dict[str, Any]:
+    """What a model was trained on, kept with it: whoever scores with it needs the names and says the rest."""
     return {
         "horizons": [h.name for h in horizons],
         "symbols": list(view.history.instruments.symbols),
