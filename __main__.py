@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
+import os
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -27,7 +29,21 @@ Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads; they change no result.")]
 Horizons = Annotated[str, typer.Option(help='Horizons, rising, such as "1h,4h,24h".')]
 Venue = Annotated[str, typer.Option(help="Rule-book: a venue that comes with margincast, or a TOML file.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result to this JSON file as well.")]
+
+
+def _in_a_folder(path: Path | None) -> Path | None:
+    """Refuse a file that could not be written before the work is done, not after."""
+    if path is not None and (not path.parent.is_dir() or path.is_dir()):
+        from .riskcore.errors import MargincastError
+
+        reason = os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)
+        raise MargincastError(f"{path}: could not be written ({reason})")
+    return path
+
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", callback=_in_a_folder, help="Write the result to this JSON file as well.")
+]
 Store = Annotated[Path, typer.Option(help="Folder of the MLflow store (SQLite) and of models.")]
 Model = Annotated[
     str | None, typer.Option(help='Model folder or registry address ("models:/margincast/3", "champion").')

@@ -16,7 +16,7 @@ from .compiled import CompiledBook, CompiledRules, compile_book, compile_rules
 from .errors import InputError
 from .instruments import INVERSE
 from .margin_kernel import margin_pass
-from .margin_layout import MarginLayout, lay_out
+from .margin_layout import MarginLayout, lay_out, priced
 from .market import MarketState
 from .rulebook import RuleBook
 
@@ -135,8 +135,11 @@ def live_margin(layout: MarginLayout, market: MarketState, *, threads: int = 1) 
     equity, maintenance = np.empty(pools), np.empty(pools)
     unit_price = np.where(layout.inverse, -1.0 / market.mark, market.mark)
 
+    tiers = priced(layout.tiers, layout.tier_pointer, unit_price)
+    slices = priced(layout.slices, layout.slice_pointer, market.index)
+
     def run(first: int, last: int) -> None:
-        margin_pass(first, last, layout, unit_price, market.index, equity, maintenance)
+        margin_pass(first, last, layout, tiers, slices, equity, maintenance)
 
     in_chunks(run, pools, threads)
     return equity, maintenance

@@ -11,17 +11,22 @@ from .accounts import csr_entries
 from .arrays import BoolArray, FloatArray, IntArray
 from .compiled import CompiledBook, CompiledRules
 
-FLOOR, CAP, RATE, OFFSET = range(4)
-"""Columns of a banded table: from FLOOR to below CAP the function is rate * x + offset."""
+FLOOR, CAP, RATE, OFFSET, PRICE, WIDTH = (np.uint64(k) for k in range(6))
+"""A banded table is flat, WIDTH entries a band: from FLOOR to below CAP the function is RATE * x + OFFSET. PRICE is what
+the contract or asset it belongs to is worth (`priced`), so that a band is all that a kernel needs to look up."""
+BLOCK = 8192
+"""Pools that are sorted among themselves: their results fit the first cache."""
 
 SmallIntArray = NDArray[np.uint32]
+PlaceArray = NDArray[np.uint64]
 
 
 class MarginLayout(NamedTuple):
     """A book and its rules, ready to be margined again and again; made by `lay_out`.
 
-    Pools stand in slots, sorted by their number of legs and asset rows, so that a loop over them runs alike from one to
-    the next; within a pool everything is in the canonical order of `CompiledBook`, so results do not depend on it.
+    Pools stand in slots, sorted by their number of legs and asset rows, block by block, so that a loop over them runs
+    alike from one to the next; within a pool everything is in the canonical order of `CompiledBook`, so results do not
+    depend on it. Bands are told by their place in the flat table.
 
     Parameters
     ----------
@@ -33,7 +38,8 @@ class MarginLayout(NamedTuple):
         The band each leg (asset row) was last found in, where the next look starts. The kernels write them; they change
         no result.
     tier_pointer, tiers
-        Maintenance margin, settlement asset, as a function of notional: bands of each instrument.
+        Maintenance margin, settlement asset, as a function of notional: bands of each instrument, those of instrument i
+        at tier_pointer[i] : tier_pointer[i + 1].
     slice_pointer, slices
         Collateral value as a function of value, base asset: bands of each asset. The first one is debt, which counts
         in full.
@@ -51,9 +57,9 @@ class MarginLayout(NamedTuple):
     leg_size: FloatArray
     leg_tier: SmallIntArray
     inverse: BoolArray
-    tier_pointer: IntArray
+    tier_pointer: PlaceArray
     tiers: FloatArray
-    slice_pointer: IntArray
+    slice_pointer: PlaceArray
     slices: FloatArray
     rise: FloatArray
     drop: FloatArray
@@ -75,14 +81,15 @@ def lay_out(book: CompiledBook, rules: CompiledRules) -> MarginLayout:
     >>> tiers = RateSchedule.marginal([0.0, 50_000.0], [0.004, 0.005], [125.0, 100.0])
     >>> rules = RuleBook("example", dt.date(2024, 1, 1), {"BTC": tiers})
     >>> lay_out(compile_book(book), compile_rules(rules, table, book)).tiers.tolist()
-    [[0.0, 50000.0, 0.004, 0.0], [50000.0, inf, 0.005, -50.0]]
+    [0.0, 50000.0, 0.004, 0.0, nan, 50000.0, inf, 0.005, -50.0, nan]
     """
     legs = np.diff(book.leg_pointer[book.row_pointer])
-    slots = np.lexsort((np.diff(book.row_pointer), legs))
+    slots = np.lexsort((np.diff(book.row_pointer), legs, np.arange(len(legs)) // BLOCK))
     rows, row_pointer = csr_entries(book.row_pointer, slots)
     legs, leg_pointer = csr_entries(book.leg_pointer, rows)
     asset, instrument = book.row_asset[rows], book.leg_instrument[legs]
-    slice_pointer = rules.haircut_pointer + np.arange(len(rules.haircut_pointer))
+    tier_pointer = _places(rules.tier_pointer)
+    slice_pointer = _places(rules.haircut_pointer + np.arange(len(rules.haircut_pointer)))
     debts = rules.haircut_pointer[:-1]
     return MarginLayout(
         pool=_small(slots),
@@ -93,10 +100,10 @@ def lay_out(book: CompiledBook, rules: CompiledRules) -> MarginLayout:
         leg_pointer=_small(leg_pointer),
         leg_instrument=_small(instrument),
         leg_size=book.leg_size[legs],
-        leg_tier=_small(rules.tier_pointer[instrument]),
+        leg_tier=_small(tier_pointer[instrument]),
         inverse=book.inverse,
-        tier_pointer=rules.tier_pointer,
-        tiers=_banded(rules.tier_pointer, rules.tier_floor, rules.tier_rate, 0.0 - rules.tier_deduction),
+        tier_pointer=tier_pointer,
+        tiers=_banded(tier_pointer, rules.tier_floor, rules.tier_rate, 0.0 - rules.tier_deduction),
         slice_pointer=slice_pointer,
         slices=_banded(
             slice_pointer,
@@ -110,12 +117,24 @@ def lay_out(book: CompiledBook, rules: CompiledRules) -> MarginLayout:
     )
 
 
-def _small(values: IntArray) -> SmallIntArray:
+def priced(bands: FloatArray, pointer: PlaceArray, price: FloatArray) -> FloatArray:
+    """A copy of a banded table with the price of each contract or asset beside its bands."""
+    table = bands.reshape(-1, int(WIDTH)).copy()
+    table[:, PRICE] = np.repeat(price, (np.diff(pointer) // WIDTH).astype(np.int64))
+    return table.ravel()
+
+
+def _small(values: IntArray | PlaceArray) -> SmallIntArray:
     """The kernels' integers: unsigned spares them the check for negative indices, 32 bits the memory traffic."""
     return values.astype(np.uint32)
 
 
-def _banded(pointer: IntArray, floor: FloatArray, rate: FloatArray, offset: FloatArray) -> FloatArray:
-    cap = np.append(floor[1:], np.inf)
-    cap[pointer[1:][np.diff(pointer) > 0] - 1] = np.inf
-    return np.ascontiguousarray(np.column_stack((floor, cap[: len(floor)], rate, offset)))
+def _places(pointer: IntArray) -> PlaceArray:
+    return pointer.astype(np.uint64) * WIDTH
+
+
+def _banded(pointer: PlaceArray, floor: FloatArray, rate: FloatArray, offset: FloatArray) -> FloatArray:
+    table = np.full((len(floor), int(WIDTH)), np.nan)
+    table[:, FLOOR], table[:-1, CAP], table[:, RATE], table[:, OFFSET] = floor, floor[1:], rate, offset
+    table[(pointer[1:][np.diff(pointer) > 0] // WIDTH - np.uint64(1)).astype(np.int64), CAP] = np.inf
+    return table.ravel()

@@ -18,24 +18,20 @@ SLACK = 1e-9
 
 @njit_kernel
 def _maintenance(layout: MarginLayout, leg: int, notional: float) -> float:
-    tiers, band = layout.tiers, layout.leg_tier[leg]
-    if notional < tiers[band, FLOOR] or notional >= tiers[band, CAP]:
-        instrument = layout.leg_instrument[leg]
-        band = np.uint32(
-            search_band(tiers, layout.tier_pointer[instrument], layout.tier_pointer[instrument + 1], notional)
-        )
+    tiers, band = layout.tiers, np.uint64(layout.leg_tier[leg])
+    if notional < tiers[band + FLOOR] or notional >= tiers[band + CAP]:
+        band = search_band(tiers, layout.tier_pointer, layout.leg_instrument[leg], notional)
         layout.leg_tier[leg] = band
-    return float(notional * tiers[band, RATE] + tiers[band, OFFSET])
+    return float(notional * tiers[band + RATE] + tiers[band + OFFSET])
 
 
 @njit_kernel
 def _collateral(layout: MarginLayout, row: int, value: float) -> float:
-    slices, band = layout.slices, layout.row_slice[row]
-    if value < slices[band, FLOOR] or value >= slices[band, CAP]:
-        asset = layout.row_asset[row]
-        band = np.uint32(search_band(slices, layout.slice_pointer[asset], layout.slice_pointer[asset + 1], value))
+    slices, band = layout.slices, np.uint64(layout.row_slice[row])
+    if value < slices[band + FLOOR] or value >= slices[band + CAP]:
+        band = search_band(slices, layout.slice_pointer, layout.row_asset[row], value)
         layout.row_slice[row] = band
-    return float(value * slices[band, RATE] + slices[band, OFFSET])
+    return float(value * slices[band + RATE] + slices[band + OFFSET])
 
 
 @njit_kernel
@@ -155,7 +151,7 @@ def _bound_over(
 @njit_kernel
 def _largest_level(level_bars: IntArray, level: int, bar: int, stop: int) -> int:
     """The highest level that has a block beginning with `bar` and ending by `stop`, sought from `level`."""
-    while level + 1 < len(level_bars) and bar % level_bars[level + 1] == 0 and bar + level_bars[level + 1] <= stop:
+    while level + 1 < len(level_bars) and bar % level_bars[level + 1] == 0:
         level += 1
     while bar % level_bars[level] != 0 or bar + level_bars[level] > stop:
         level -= 1

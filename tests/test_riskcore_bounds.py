@@ -28,7 +28,7 @@ def test_the_check_is_on(tmp_path):
     code = (
         "import numpy as np\n"
         "from margincast.riskcore.margin_kernel import search_band\n"
-        "search_band(np.zeros((2, 4)), 0, 5, 1.0)\n"
+        "search_band(np.zeros(5), np.array([0, 50], np.uint64), 0, 1.0)\n"
     )
     checked = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=checked, capture_output=True, text=True)

@@ -14,7 +14,7 @@ from margincast.riskcore.compiled import compile_book, compile_rules
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.instruments import InstrumentTable
 from margincast.riskcore.margin import evaluate
-from margincast.riskcore.margin_layout import CAP, FLOOR, OFFSET, RATE, lay_out
+from margincast.riskcore.margin_layout import CAP, FLOOR, OFFSET, RATE, WIDTH, lay_out
 from margincast.riskcore.market import UNIT_INDEX, MarketHistory, MarketState
 from margincast.riskcore.price_pyramid import build_pyramid
 from margincast.riskcore.records import book_from_records
@@ -308,15 +308,15 @@ def test_banded_tables_are_the_schedules(draw, seed):
     layout = lay_out(compile_book(world.book), compile_rules(world.rules, table, world.book))
     for i in np.unique(world.book.position_instrument):
         schedule = world.rules.schedules[table.symbols[i]]
-        for band in layout.tiers[layout.tier_pointer[i] : layout.tier_pointer[i + 1]]:
+        for band in layout.tiers[layout.tier_pointer[i] : layout.tier_pointer[i + 1]].reshape(-1, WIDTH):
             at = np.array(
                 [band[FLOOR], 0.5 * (band[FLOOR] + min(band[CAP], 2 * band[FLOOR] + 1)), np.nextafter(band[CAP], 0)]
             )
             at = at[np.isfinite(at) & (at < 1e300)]
             asked = schedule.maintenance(at) + at * world.rules.closing_fee
             np.testing.assert_allclose(at * band[RATE] + band[OFFSET], asked, rtol=1e-12, atol=1e-9)
-    assert (layout.slices[layout.slice_pointer[:-1], FLOOR] == -np.inf).all()
-    assert (layout.slices[layout.slice_pointer[1:] - 1, CAP] == np.inf).all()
+    assert (layout.slices[layout.slice_pointer[:-1] + FLOOR] == -np.inf).all()
+    assert (layout.slices[layout.slice_pointer[1:] - WIDTH + CAP] == np.inf).all()
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.floats(1e-6, 1e7), min_size=2, max_size=30))

@@ -29,8 +29,8 @@ def show_demo(result: DemoResult) -> None:
     folder = result.report.parent
     console.print("now try", highlight=False)
     command = sys.argv[0] if sys.argv[0].endswith("margincast") else "margincast"
-    verb = f"{command} score --accounts {folder / 'accounts.json'} --market {result.market} --store {folder / 'store'} --generic"
-    console.print(f"  {escape(verb)}", highlight=False, soft_wrap=True)
+    where = f"--accounts {folder / 'accounts.json'} --market {result.market} --store {folder / 'store'}"
+    console.print(f"  {escape(command)} score {escape(where)} --generic", highlight=False, soft_wrap=True)
 
 
 def show_trained(trained: Trained) -> None:

@@ -119,25 +119,13 @@ def _located(path: Path, book: AccountBook, pools: IntArray) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        pool = error.row if isinstance(error.row, int) else _first_holder(book.take(pools), error.value)
-        if pool is None or error.file is not None:
+        pool = error.row
+        if not isinstance(pool, int) or error.file is not None:
             raise
         owners = list(zip(book.account.tolist(), book.sub_account.tolist(), strict=True))
         row = None if path.suffix.lower() == ".csv" else list(dict.fromkeys(owners)).index(owners[pools[pool]])
         column = f"{error.column} of {'/'.join(owners[pools[pool]])}"
         raise InputError(error.problem, file=path, row=row, column=column, value=error.value) from None
-
-
-def _first_holder(book: AccountBook, name: object) -> int | None:
-    """The first pool with a position in the instrument or a balance in the asset of this name."""
-    table = book.instruments
-    for names, held, pointer in (
-        (table.symbols, book.position_instrument, book.position_pointer),
-        (table.assets, book.balance_asset, book.balance_pointer),
-    ):
-        if name in names and (entries := np.flatnonzero(held == names.index(str(name)))).size:
-            return int(np.searchsorted(pointer, entries[0], side="right")) - 1
-    return None
 
 
 def _model(request: ScoreRequest) -> LiquidationForecaster:

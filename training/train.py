@@ -97,5 +97,5 @@ def describe_training(view: MarketView, rules: RuleBook, plan: Plan, horizons: t
         "train_end": plan.train_end.isoformat(),
         "venue": rules.venue,
         "rulebook_sha256": rulebook_hash(rules),
-        "data": view.data.report.as_dict(),
+        "data": {k: v for k, v in view.data.report.as_dict().items() if k != "folder"},
     }
