@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import json
-import os
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
