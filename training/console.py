@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -136,7 +136,11 @@ def show_proposal(proposal: MarginProposal) -> None:
             "-" if row["kupiec_p"] is None else f"{row['kupiec_p']:.2f}",
             f"{row['violations']} of {row['n']}",
         )
-    Console().print(shown)
+    console = Console()
+    console.print(shown)
+    settings = dict(cast(Mapping[str, Any], proposal.data["settings"]))
+    asked = f"{settings['level']:.0%} of the moves over {settings['mpor_hours']:g} h"
+    console.print(f"proposed: covers {asked}; current: first tier of the rule-book", highlight=False)
 
 
 def show_backtest(result: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
