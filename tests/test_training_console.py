@@ -132,8 +132,9 @@ def test_a_proposal_fits(shown):
 def test_what_is_not_known_is_a_dash(shown):
     row = {"symbol": "BTC", "side": "long", "current": None, "proposed": 0.02, "coverage": None}
     row |= {"kupiec_p": None, "violations": 0, "n": 10}
-    out = shown(console.show_proposal, SimpleNamespace(rows=lambda: [row]))
-    assert out.count(" - ") >= 2 and "2.00%" in out
+    settings = {"level": 0.99, "mpor_hours": 8.0}
+    out = shown(console.show_proposal, SimpleNamespace(rows=lambda: [row], data={"settings": settings}))
+    assert out.count(" - ") >= 2 and "2.00%" in out and "99% of the moves over 8 h" in out
 
 
 def test_a_backtest_fits(shown):
