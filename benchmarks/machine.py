@@ -1,4 +1,4 @@
-"""What every benchmark says of itself: the machine, the versions, how long things take. Run alone, it prints the first two."""
+"""What every benchmark says of itself: the machine, the versions, how long things take. Run alone: the first two."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ class Timing:
     least: float
 
 
-def timed(call: Callable[[int], Any], repeats: int, *, warm_up: bool = True) -> Timing:
-    """Time `call(k)` for k from 0; once before that, uncounted, unless `warm_up` is false."""
-    if warm_up:
-        call(repeats)
-    spent = []
-    for k in range(repeats):
-        start = time.perf_counter()
-        call(k)
-        spent.append(time.perf_counter() - start)
-    return Timing(statistics.median(spent), min(spent))
+def timed(calls: dict[str, tuple[Callable[[int], Any], int]], rounds: int) -> dict[str, Timing]:
+    """Time each call, so many times a round, with a counter; in turn, so that a busy machine is busy for all alike."""
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    for call, times in calls.values():
+        call(rounds * times)
+    for turn in range(rounds):
+        for name, (call, times) in calls.items():
+            for k in range(times):
+                start = time.perf_counter()
+                call(turn * times + k)
+                spent[name].append(time.perf_counter() - start)
+    return {name: Timing(statistics.median(taken), min(taken)) for name, taken in spent.items()}
 
 
 def machine() -> dict[str, Any]:

@@ -18,8 +18,8 @@ class CompiledBook:
     """Pools, the assets each holds or settles in, and the legs settling in each: two CSR levels.
 
     Asset rows stand in the order of assets (the base asset first), legs in the order of instrument, size, entry price
-    and leverage, so that the same pool gives the same bits however its positions were listed. What does not move with prices
-    is folded into `row_amount`: a linear leg adds -size * entry, an inverse one +size / entry.
+    and leverage, so that the same pool gives the same bits however its positions were listed. What does not move with
+    prices is folded into `row_amount`: a linear leg adds -size * entry, an inverse one +size / entry.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class CompiledRules:
 
     def tiers_of(self, instrument: IntArray, notional: FloatArray) -> IntArray:
         """Row of the tier tables that each (instrument, notional) falls in."""
-        order = np.argsort(instrument, kind="stable")
+        order = order_by_group(instrument, len(self.tier_pointer) - 1)
         edges = np.searchsorted(instrument[order], np.arange(len(self.tier_pointer)))
         tier = np.empty(len(instrument), dtype=np.int64)
         for i in np.flatnonzero(np.diff(edges)):
@@ -137,6 +137,17 @@ def compile_book(book: AccountBook) -> CompiledBook:
         leg_position=order,
         inverse=inverse,
     )
+
+
+def order_by_group(group: IntArray, groups: int) -> IntArray:
+    """Stable order by group number; as the smallest integers that hold it, which numpy sorts by radix.
+
+    Examples
+    --------
+    >>> order_by_group(np.array([2, 0, 2, 1]), 3).tolist()
+    [1, 3, 0, 2]
+    """
+    return np.argsort(group.astype(np.min_scalar_type(groups)), kind="stable")
 
 
 def _entry_pool(pointer: IntArray) -> IntArray:

@@ -15,7 +15,7 @@ from .arrays import BoolArray, FloatArray, IntArray, group_sums
 from .compiled import CompiledBook, CompiledRules, compile_book, compile_rules
 from .errors import InputError
 from .instruments import INVERSE
-from .margin_kernel import margin_pass
+from .margin_kernel import margin_pass, settle_tiers
 from .margin_layout import MarginLayout, lay_out, priced
 from .market import MarketState
 from .rulebook import RuleBook
@@ -115,8 +115,8 @@ def pool_margin(
 def live_margin(layout: MarginLayout, market: MarketState, *, threads: int = 1) -> tuple[FloatArray, FloatArray]:
     """Equity and maintenance margin, base asset, of each pool: what is done again on every tick.
 
-    A layout remembers in which tier each leg was found, which saves the next call the search and changes no result.
-    NaN for a pool that needs a price which is NaN: `require_prices` is for who must not meet it.
+    A layout remembers in which tier each leg was found, which spares the next call the search and changes no result; so
+    it serves one call at a time. NaN for a pool that needs a price which is NaN; `require_prices` refuses those.
 
     Examples
     --------
@@ -137,6 +137,7 @@ def live_margin(layout: MarginLayout, market: MarketState, *, threads: int = 1) 
 
     tiers = priced(layout.tiers, layout.tier_pointer, unit_price)
     slices = priced(layout.slices, layout.slice_pointer, market.index)
+    settle_tiers(layout, tiers)
 
     def run(first: int, last: int) -> None:
         margin_pass(first, last, layout, tiers, slices, equity, maintenance)

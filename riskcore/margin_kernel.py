@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 import numba
 import numpy as np
 
-from .arrays import FloatArray, IntArray
+from .arrays import FloatArray
 from .margin_layout import CAP, FLOOR, OFFSET, PRICE, RATE, WIDTH, MarginLayout, PlaceArray
 
 NEXT = np.uint64(1)
@@ -41,7 +41,48 @@ def search_band(bands: FloatArray, pointer: PlaceArray, owner: int, value: float
     band, last = pointer[owner], pointer[owner + NEXT] - WIDTH
     while band < last and bands[band + CAP] <= value:
         band += WIDTH
-    return band
+    return np.uint64(band)
+
+
+@njit_kernel
+def _first_at(sizes: FloatArray, first: np.uint64, last: np.uint64, price: float, floor: float) -> np.uint64:
+    """First place in first : last, sizes rising, whose notional is not below `floor`; `last` if none."""
+    while first < last:
+        middle = (first + last) >> NEXT
+        if sizes[middle] * price >= floor:
+            last = middle
+        else:
+            first = middle + NEXT
+    return first
+
+
+@njit_kernel
+def settle_tiers(layout: MarginLayout, tiers: FloatArray) -> None:
+    """Set `leg_tier` and `tier_edge` of a layout to what they are at the prices of `tiers`.
+
+    Legs of a contract stand in the order of size, so each tier is a range of them, and only what lies between an edge's
+    old place and its new one is touched.
+    """
+    edge, order = layout.tier_edge, layout.size_order
+    for instrument in range(len(layout.tier_pointer) - 1):
+        band, last = layout.tier_pointer[instrument], layout.tier_pointer[instrument + 1]
+        if band == last:
+            continue
+        price = abs(tiers[band + PRICE])
+        tier = band // WIDTH
+        begin, end, old_begin = edge[tier], edge[last // WIDTH], edge[tier]
+        while band < last:
+            old_end, stop = edge[tier + NEXT], end
+            if band + WIDTH < last:
+                stop = _first_at(layout.size_sorted, begin, end, price, tiers[band + WIDTH + FLOOR])
+                edge[tier + NEXT] = stop
+            for place in range(begin, min(stop, old_begin)):
+                layout.leg_tier[order[place]] = band
+            for place in range(max(begin, old_end), stop):
+                layout.leg_tier[order[place]] = band
+            begin, old_begin = stop, old_end
+            band += WIDTH
+            tier += NEXT
 
 
 @njit_kernel
@@ -54,7 +95,7 @@ def margin_pass(
     equity: FloatArray,
     maintenance: FloatArray,
 ) -> None:
-    """Write equity and maintenance margin, base asset, of the pools in slots first : last.
+    """Write equity and maintenance margin, base asset, of the pools in slots first : last, their tiers settled.
 
     `tiers` and `slices` are those of the layout, `priced`: a unit of size is worth the mark of a linear contract and
     -1 / mark of an inverse one, in the settlement asset. NaN prices give NaN.
@@ -73,12 +114,8 @@ def margin_pass(
             while leg < leg_end:
                 band = np.uint64(layout.leg_tier[leg])
                 value = layout.leg_size[leg] * tiers[band + PRICE]
-                notional = abs(value)
-                if notional < tiers[band + FLOOR] or notional >= tiers[band + CAP]:
-                    band = search_band(tiers, layout.tier_pointer, layout.leg_instrument[leg], notional)
-                    layout.leg_tier[leg] = band
                 total += value
-                row_required += notional * tiers[band + RATE] + tiers[band + OFFSET]
+                row_required += abs(value) * tiers[band + RATE] + tiers[band + OFFSET]
                 leg += NEXT
             band = np.uint64(layout.row_slice[row])
             price = slices[band + PRICE]

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from .accounts import csr_entries
 from .arrays import BoolArray, FloatArray, IntArray
-from .compiled import CompiledBook, CompiledRules
+from .compiled import CompiledBook, CompiledRules, order_by_group
 
 FLOOR, CAP, RATE, OFFSET, PRICE, WIDTH = (np.uint64(k) for k in range(6))
-"""A banded table is flat, WIDTH entries a band: from FLOOR to below CAP the function is RATE * x + OFFSET. PRICE is what
-the contract or asset it belongs to is worth (`priced`), so that a band is all that a kernel needs to look up."""
+"""A banded table is flat, WIDTH entries a band: from FLOOR to below CAP the function is RATE * x + OFFSET. PRICE is
+what the contract or asset it belongs to is worth (`priced`), so that a band is all that a kernel needs to look up."""
 BLOCK = 8192
 """Pools that are sorted among themselves: their results fit the first cache."""
 
@@ -35,8 +35,12 @@ class MarginLayout(NamedTuple):
     row_pointer, row_asset, row_amount, leg_pointer, leg_instrument, leg_size, inverse
         As in `CompiledBook`, by slot.
     leg_tier, row_slice
-        The band each leg (asset row) was last found in, where the next look starts. The kernels write them; they change
-        no result.
+        The band each leg (asset row) was last found in, which the kernels write: one caller at a time.
+    size_order, size_sorted
+        Legs by instrument and absolute size, and these sizes. Notional rises with size, so the legs of a tier stand
+        together.
+    tier_edge
+        Where the legs of each band begin in that order, and at last the number of legs; written like `leg_tier`.
     tier_pointer, tiers
         Maintenance margin, settlement asset, as a function of notional: bands of each instrument, those of instrument i
         at tier_pointer[i] : tier_pointer[i + 1].
@@ -56,6 +60,9 @@ class MarginLayout(NamedTuple):
     leg_instrument: SmallIntArray
     leg_size: FloatArray
     leg_tier: SmallIntArray
+    size_order: SmallIntArray
+    size_sorted: FloatArray
+    tier_edge: PlaceArray
     inverse: BoolArray
     tier_pointer: PlaceArray
     tiers: FloatArray
@@ -88,6 +95,9 @@ def lay_out(book: CompiledBook, rules: CompiledRules) -> MarginLayout:
     rows, row_pointer = csr_entries(book.row_pointer, slots)
     legs, leg_pointer = csr_entries(book.leg_pointer, rows)
     asset, instrument = book.row_asset[rows], book.leg_instrument[legs]
+    size = np.abs(book.leg_size[legs])
+    by_size = np.argsort(size)
+    by_size = by_size[order_by_group(instrument[by_size], len(rules.tier_pointer) - 1)]
     tier_pointer = _places(rules.tier_pointer)
     slice_pointer = _places(rules.haircut_pointer + np.arange(len(rules.haircut_pointer)))
     debts = rules.haircut_pointer[:-1]
@@ -101,6 +111,9 @@ def lay_out(book: CompiledBook, rules: CompiledRules) -> MarginLayout:
         leg_instrument=_small(instrument),
         leg_size=book.leg_size[legs],
         leg_tier=_small(tier_pointer[instrument]),
+        size_order=_small(by_size),
+        size_sorted=size[by_size],
+        tier_edge=_edges(instrument, rules.tier_pointer),
         inverse=book.inverse,
         tier_pointer=tier_pointer,
         tiers=_banded(tier_pointer, rules.tier_floor, rules.tier_rate, 0.0 - rules.tier_deduction),
@@ -131,6 +144,15 @@ def _small(values: IntArray | PlaceArray) -> SmallIntArray:
 
 def _places(pointer: IntArray) -> PlaceArray:
     return pointer.astype(np.uint64) * WIDTH
+
+
+def _edges(instrument: IntArray, tier_pointer: IntArray) -> PlaceArray:
+    """Every leg in the first band of its instrument: the others begin, and end, behind the last of its legs."""
+    ends = np.cumsum(np.bincount(instrument, minlength=len(tier_pointer) - 1))
+    edges = np.append(np.repeat(ends, np.diff(tier_pointer)), len(instrument))
+    first = tier_pointer[:-1][np.diff(tier_pointer) > 0]
+    edges[first] = np.append(0, edges[first[1:] - 1])
+    return edges.astype(np.uint64)
 
 
 def _banded(pointer: PlaceArray, floor: FloatArray, rate: FloatArray, offset: FloatArray) -> FloatArray:

@@ -11,8 +11,8 @@ from .arrays import FloatArray, IntArray, frozen
 from .instruments import INVERSE
 from .market import MarketHistory
 
-LEAF_BARS = 32
-GROWTH = 8
+LEAF_BARS = 16
+GROWTH = 4
 
 
 class PyramidArrays(NamedTuple):
@@ -54,7 +54,7 @@ class PyramidArrays(NamedTuple):
 class PricePyramid:
     """A history with the lows and highs of its prices and of accrued funding over aligned blocks of bars.
 
-    Level 0 is the bars, level 1 blocks of 32 of them, each further level blocks of 8 of the one below; the last block
+    Level 0 is the bars, level 1 blocks of 16 of them, each further level blocks of 4 of the one below; the last block
     of a level may be short. A NaN bar makes every block over it NaN, so that no bound can hide a gap.
     """
 
@@ -73,13 +73,13 @@ def build_pyramid(history: MarketHistory) -> PricePyramid:
     Examples
     --------
     >>> from .instruments import InstrumentTable
-    >>> prices = np.arange(1.0, 101.0)[:, None]
-    >>> times = np.datetime64("2024-01-01", "ns") + np.arange(100) * np.timedelta64(1, "h")
+    >>> prices = np.arange(1.0, 41.0)[:, None]
+    >>> times = np.datetime64("2024-01-01", "ns") + np.arange(40) * np.timedelta64(1, "h")
     >>> history = MarketHistory(InstrumentTable.linear_perpetuals(["BTC"]), times, prices, prices, prices, prices,
-    ...     [0], [-1], np.zeros((100, 1)))
+    ...     [0], [-1], np.zeros((40, 1)))
     >>> arrays = build_pyramid(history).arrays
     >>> arrays.level_bars.tolist(), arrays.block_low[:, 0].tolist(), arrays.block_high[:, 0].tolist()
-    ([1, 32], [1.0, 33.0, 65.0, 97.0], [32.0, 64.0, 96.0, 100.0])
+    ([1, 16], [1.0, 17.0, 33.0], [16.0, 32.0, 40.0])
     """
     charge, paid = accrued_funding(history)
     sizes = [LEAF_BARS]

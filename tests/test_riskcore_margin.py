@@ -240,6 +240,23 @@ def test_stages_at_their_thresholds(balance, strict, stage):
     assert is_breached(state.equity, state.maintenance, rules).tolist() == [stage >= Stage.LIQUIDATION]
 
 
+@pytest.mark.parametrize("before", [50.0, 100.0, 200.0, 400.0])
+def test_a_floor_belongs_to_the_tier_above_it(before):
+    """Tiers from 0, 100 and 300 at 1%, 2% and 4%, a jump at each; the same from whichever tier is remembered."""
+    table = InstrumentTable(("X",), [LINEAR], [1.0], [0], ("USDT",))
+    book = AccountBook(table, ["a"], ["m"], [""], [0, 1], [0], [50.0], [0, 1], [0], [1.0], [100.0], [np.nan])
+    rules = RuleBook(
+        "hand", dt.date(2024, 1, 1), {"X": RateSchedule.cliff([0, 100, 300], [0.01, 0.02, 0.04], [9, 8, 7])}
+    )
+    layout = lay_out(compile_book(book), compile_rules(rules, table, book))
+    for mark, needed in ((100.0, 2.0), (300.0, 12.0), (np.nextafter(300.0, 0), 6.0), (np.nextafter(100.0, 0), 1.0)):
+        live_margin(layout, MarketState(NOW, [before], [1.0]))
+        assert live_margin(layout, MarketState(NOW, [mark], [1.0]))[1][0] == pytest.approx(needed, rel=1e-12)
+        assert evaluate(book, MarketState(NOW, [mark], [1.0]), rules).leg_maintenance[0] == pytest.approx(
+            needed, rel=1e-12
+        )
+
+
 def test_reduce_only_stands_between_warning_and_liquidation():
     rules = RuleBook("hand", dt.date(2024, 1, 1), {}, warning_ratio=0.5, reduce_only_ratio=0.75)
     equity, held = np.array([100.0, 100.0, 100.0, 100.0, -5.0, -5.0]), np.array([1, 1, 1, 1, 1, 0], dtype=bool)
@@ -259,6 +276,8 @@ def test_a_missing_price_is_nan_for_the_pools_that_need_it_only(draw):
     for partial, full in zip(live_margin(layout, replace(world.market, mark=mark)), whole, strict=True):
         assert np.isnan(partial[needs]).all()
         np.testing.assert_array_equal(partial[~needs], full[~needs])
+    for again, full in zip(live_margin(layout, world.market), whole, strict=True):
+        np.testing.assert_array_equal(again, full)
 
 
 def test_pools_without_anything_and_no_pools_at_all(draw):

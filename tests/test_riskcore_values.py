@@ -337,7 +337,7 @@ def test_maintenance_stays_within_its_rise_and_drop(draw, seed, notionals):
             ).all()
 
 
-@pytest.mark.parametrize("bars", [1, 5, 31, 32, 33, 64, 257, 600, 2050])
+@pytest.mark.parametrize("bars", [1, 5, 15, 16, 17, 64, 65, 257, 1030])
 def test_blocks_hold_the_lows_and_highs_of_their_bars(draw, bars):
     whole = draw.history(bars, bars, gaps=0.01)
     pyramid = build_pyramid(whole).arrays
