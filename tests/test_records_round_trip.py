@@ -25,7 +25,7 @@ def test_records_of_a_book_make_the_same_book() -> None:
     book = book_from_records(RECORDS, table)
     again = book_from_records(records_of_book(book), table)
     assert len(book) == 4
-    for name in ("account", "sub_account", "isolated", "balance", "balance_asset", "quantity", "entry_price", "leverage"):
+    for name in ("account", "sub_account", "isolated", "balance", "balance_asset", "quantity", "leverage"):
         np.testing.assert_array_equal(getattr(again, name), getattr(book, name))
 
 
