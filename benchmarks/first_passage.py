@@ -79,7 +79,7 @@ def draw_book(rng: np.random.Generator, history: MarketHistory, accounts: int, s
     )
 
 
-def least_time(
+def timed_runs(
     book: AccountBook, pyramid: PricePyramid, rules: RuleBook, start: np.ndarray, horizon: int, **how: object
 ) -> tuple[float, float, Outcome]:
     """Median and least seconds of a few runs, and the outcome."""
@@ -101,9 +101,9 @@ def compare(
     sample: np.ndarray,
 ) -> dict[str, float]:
     """One window both ways: blocks for all accounts, every bar for the sample, whose answers must be the same."""
-    blocks, blocks_least, outcome = least_time(book, pyramid, rules, start, horizon)
+    blocks, blocks_least, outcome = timed_runs(book, pyramid, rules, start, horizon)
     few = book.take(sample)
-    brute, brute_least, plain = least_time(few, pyramid, rules, start[sample], horizon, use_blocks=False)
+    brute, brute_least, plain = timed_runs(few, pyramid, rules, start[sample], horizon, use_blocks=False)
     for column in ("breach_bar", "ended", "equity"):
         np.testing.assert_array_equal(getattr(plain, column), getattr(outcome, column)[sample])
     rate, plain_rate = len(book) / blocks, len(sample) / brute

@@ -12,15 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from margincast.riskcore.accounts import AccountBook
-from margincast.riskcore.arrays import frozen
-from margincast.riskcore.compiled import compile_book, compile_rules
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.first_passage import first_passage
 from margincast.riskcore.instruments import INVERSE, InstrumentTable
 from margincast.riskcore.margin import evaluate
-from margincast.riskcore.margin_layout import lay_out
 from margincast.riskcore.market import UNIT_INDEX, MarketHistory, MarketState
-from margincast.riskcore.passage_kernel import BREACHED, CENSORED, DATA_END, GAP, headroom_at, headroom_bound
+from margincast.riskcore.passage_kernel import BREACHED, CENSORED, DATA_END, GAP
 from margincast.riskcore.price_pyramid import build_pyramid
 from margincast.riskcore.rulebook import HaircutSchedule, RateSchedule, RuleBook
 
@@ -177,41 +174,14 @@ def test_blocks_skip_no_breach_of_hedged_books(draw, seed):
     same(outcome, first_passage(book, pyramid, rules, 3, horizon=1400, use_blocks=False))
 
 
-def boxed(draw, seed, width, **options):
-    """A layout, a box of prices and of funding, and points in it: corners and others."""
-    rng = np.random.default_rng(seed)
-    book, rules = draw.book(seed, 15, leverage=float(rng.choice([1.0, 4.0, 15.0]))), draw.rules(seed, **options)
-    layout = lay_out(compile_book(book), compile_rules(rules, book.instruments, book))
-    centre = np.append(draw.market(seed).mark, 0.999)
-    low, high = centre * np.exp(-width * rng.random(7)), centre * np.exp(width * rng.random(7))
-    paid = np.sort(rng.normal(0, width * 0.01, (2, 6)), axis=0) * centre[:6]
-    at = np.vstack((rng.integers(0, 2, (24, 7)), rng.random((24, 7))))
-    points = [frozen(np.where(a == 0, low, np.where(a == 1, high, low + (high - low) * a)), np.float64) for a in at]
-    return layout, [frozen(x, np.float64) for x in (low, high, *paid, paid.min(axis=0) - 1)], points
-
-
-@given(SEEDS, st.sampled_from([0.003, 0.03, 0.3]))
-@settings(max_examples=150)
-def test_no_point_of_a_block_is_below_its_bound(draw, seed, width):
-    layout, (low, high, paid_low, paid_high, before), points = boxed(draw, seed, width)
-    series = build_pyramid(draw.history(0, 2)).arrays
-    for slot in range(15):
-        bound = headroom_bound(slot, layout, series, low, high, paid_low, paid_high, before)
-        for point in points:
-            for paid in (paid_low, paid_high):
-                assert headroom_at(slot, layout, series, point, paid, before)[1] >= bound
-
-
-@given(SEEDS)
-@settings(max_examples=40)
-def test_the_bound_over_one_point_is_the_headroom_there(draw, seed):
-    """But for the slack, and the allowance for jumps, which marginal schedules have not."""
-    layout, (_, _, paid, _, before), points = boxed(draw, seed, 0.1, kinds=("marginal",))
-    series = build_pyramid(draw.history(0, 2)).arrays
-    for slot in range(15):
-        bound = headroom_bound(slot, layout, series, points[0], points[0], paid, paid, before)
-        equity, headroom = headroom_at(slot, layout, series, points[0], paid, before)
-        assert headroom - 1e-8 * (abs(equity) + abs(headroom) + 1e6) <= bound <= headroom
+@pytest.mark.parametrize("use_blocks", [True, False])
+def test_a_floor_belongs_to_the_tier_above_it(use_blocks):
+    """A short is worth 110 at the second bar, where half of it is asked for and not 1%."""
+    book, rules = single(quantity=-1.0, balance=40.0)
+    rules = replace(rules, schedules={"X": RateSchedule.cliff([0, 110], [0.01, 0.5], [10, 2])})
+    for close, bar in (([100, 110, 100], 1), ([100, np.nextafter(110, 0), 100], -1)):
+        outcome = first_passage(book, build_pyramid(bars_of(close)), rules, 0, horizon=3, use_blocks=use_blocks)
+        assert outcome.breach_bar[0] == bar
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])

@@ -337,6 +337,23 @@ def test_maintenance_stays_within_its_rise_and_drop(draw, seed, notionals):
             ).all()
 
 
+@pytest.mark.parametrize(
+    ("floors", "rates", "haircut", "rise", "drop"),
+    [
+        ([0, 100, 200], [0.01, 0.02, 0.05], 0.9, 100 * 0.01 + 200 * 0.03, 0.0),
+        ([0, 100, 200], [0.01, 0.02, 0.05], 0.04, np.inf, 0.0),  # a haircut below the highest rate
+        ([0, 100, 120], [0.5, 0.1, 0.02], 0.9, 0.0, 50 - 2.4),  # from the first peak to the last valley
+        ([0, 100], [0.1, 0.1], 0.9, 0.0, 0.0),
+    ],
+)
+def test_the_jumps_of_a_cliff_schedule(floors, rates, haircut, rise, drop):
+    table = InstrumentTable.linear_perpetuals(["BTC", "ETH"], collateral=["BTC"])
+    jumpy = RateSchedule.cliff(floors, rates, [5.0] * len(floors))
+    told = rules(schedules={"BTC": jumpy, "ETH": SCHEDULE}, haircuts={"USDT": HaircutSchedule([0], [haircut])})
+    told = compile_rules(told, table, book(balance_asset=[0, 0]))
+    assert (told.rise[0], told.drop[0]) == (pytest.approx(rise), pytest.approx(drop))
+
+
 @pytest.mark.parametrize("bars", [1, 5, 15, 16, 17, 64, 65, 257, 1030])
 def test_blocks_hold_the_lows_and_highs_of_their_bars(draw, bars):
     whole = draw.history(bars, bars, gaps=0.01)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-CHOSEN = "plain or blocks_skip or layout or very_end or threads or without"
+CHOSEN = "block or plain or layout or very_end or threads or without"
 
 
 def test_no_kernel_reads_or_writes_beyond_its_arrays(tmp_path):
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         pytest.skip("nothing is compiled")
-    files = [str(TESTS / f"test_riskcore_{name}.py") for name in ("margin", "passage")]
+    files = [str(TESTS / f"test_riskcore_{name}.py") for name in ("margin", "passage", "bound")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", CHOSEN, *files]
     # the cache on disk does not tell checked code from unchecked
     checked = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
