@@ -49,6 +49,8 @@ Model = Annotated[
     str | None, typer.Option(help='Model folder or registry address ("models:/margincast/3", "champion").')
 ]
 At = Annotated[str | None, typer.Option(help="Instant to score at, UTC, on the market's bar grid; default: its end.")]
+Generic = Annotated[bool, typer.Option(help="Margin unlisted contracts by a generic schedule; said aloud.")]
+Target = Annotated[float, typer.Option(min=0.0001, max=0.9999, help="Probability that advice brings to.")]
 AccountFile = Annotated[Path, typer.Option(help="Accounts: JSON records or CSV.")]
 
 STORE = Path("margincast-store")
@@ -83,10 +85,11 @@ def _told() -> Iterator[Callable[[str], None]]:
         yield say
 
 
-def _rules(venue: str) -> Any:
+def _rules(venue: str, *, generic: bool = True) -> Any:
     from .riskcore.rulebook_file import load_rulebook, read_rulebook, with_generic
 
-    return with_generic(read_rulebook(venue) if venue.endswith(".toml") else load_rulebook(venue))
+    rules = read_rulebook(venue) if venue.endswith(".toml") else load_rulebook(venue)
+    return with_generic(rules) if generic else rules
 
 
 def _write_json(path: Path | None, content: Any) -> None:
@@ -193,8 +196,8 @@ def score(
     at: At = None,
     model: Model = None,
     venue: Venue = "binance_usdm",
-    generic: Annotated[bool, typer.Option(help="Margin unlisted contracts by a generic schedule; said aloud.")] = False,
-    target: Annotated[float, typer.Option(min=0.0001, max=0.9999, help="Probability that advice brings to.")] = 0.05,
+    generic: Generic = False,
+    target: Target = 0.05,
     top: Annotated[int, typer.Option(min=1, help="How many of the most endangered to explain and advise.")] = 10,
     store: Store = STORE,
     threads: Threads = 1,
@@ -206,7 +209,7 @@ def score(
 
     request = ScoreRequest(accounts, market, at, model, store, target, top, threads)
     with _told() as say:
-        result = score_file(request, _score_rules(venue, generic), say=say)
+        result = score_file(request, _rules(venue, generic=generic), say=say)
     show_scores(result, top)
     _write_json(json_file, result)
 
@@ -219,8 +222,8 @@ def explain(
     at: At = None,
     model: Model = None,
     venue: Venue = "binance_usdm",
-    generic: Annotated[bool, typer.Option(help="Margin unlisted contracts by a generic schedule; said aloud.")] = False,
-    target: Annotated[float, typer.Option(min=0.0001, max=0.9999, help="Probability that advice brings to.")] = 0.05,
+    generic: Generic = False,
+    target: Target = 0.05,
     store: Store = STORE,
     threads: Threads = 1,
     json_file: JsonFile = None,
@@ -231,7 +234,7 @@ def explain(
 
     request = ScoreRequest(accounts, market, at, model, store, target, 1, threads)
     with _told() as say:
-        result = explain_account(request, _score_rules(venue, generic), account, say=say)
+        result = explain_account(request, _rules(venue, generic=generic), account, say=say)
     show_explanation(result)
     _write_json(json_file, result)
 
@@ -294,13 +297,6 @@ def selfcheck(
     show_selfcheck(findings)
     if not all(finding.agrees for finding in findings):
         raise typer.Exit(1)
-
-
-def _score_rules(venue: str, generic: bool) -> Any:
-    from .riskcore.rulebook_file import load_rulebook, read_rulebook, with_generic
-
-    rules = read_rulebook(venue) if venue.endswith(".toml") else load_rulebook(venue)
-    return with_generic(rules) if generic else rules
 
 
 def main() -> None:

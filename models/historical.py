@@ -14,8 +14,8 @@ from .paths import PathLibrary, breach_probability, collect_paths
 from .sample import AccountSample, ScaleField, certain_where_breached, never_falling
 
 MOST_POINTS = 100_000
-MOST_WINDOWS, LEAST_WINDOWS = 3000, 1000
 """Path points a pool is looked at on, at most: horizon times windows. Sets how many windows a horizon gets."""
+MOST_WINDOWS, LEAST_WINDOWS = 3000, 1000
 
 
 def window_count(horizon: int) -> int:
