@@ -2,6 +2,7 @@
 
 from .account_summary import AccountSummary, summarise
 from .accounts import CROSS, AccountBook
+from .dated_files import RuleBookFile, list_rulebooks
 from .errors import CorruptModelError, InputError, MargincastError
 from .exposure import Exposure, linearise, linearise_at
 from .first_passage import Outcome, first_passage
@@ -13,7 +14,7 @@ from .market import UNIT_INDEX, MarketHistory, MarketState
 from .price_pyramid import PricePyramid, build_pyramid
 from .records import book_from_records
 from .rulebook import HaircutSchedule, RateSchedule, RuleBook
-from .rulebook_file import RuleBookFile, list_rulebooks, load_rulebook, read_rulebook, rulebook_hash, with_generic
+from .rulebook_file import load_rulebook, read_rulebook, rulebook_hash, with_generic
 from .tier_tables import Tier, schedule_from_leverage, schedule_from_tiers, schedules_from_brackets
 from .what_if import with_deposit, with_reduction
 

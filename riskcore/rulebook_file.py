@@ -5,20 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from .dated_files import TIERED, read_dated, rulebook_in_force
 from .errors import InputError
 from .rulebook import HaircutSchedule, RateSchedule, RuleBook
 from .tier_tables import schedule_from_tiers
+from .toml_section import Section, located
 
-VENUES = Path(__file__).parent / "venues"
 GENERIC_VENUE = "generic_usdm"
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -30,31 +28,6 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """Sections of a rule-book file and their keys; each also has `source` and `date`."""
 REQUIRED = ("trigger", "liquidation_price")
-
-T = TypeVar("T")
-
-
-class RuleBookFile(NamedTuple):
-    """A rule-book that comes with margincast."""
-
-    venue: str
-    effective_from: dt.date
-    path: Path
-
-
-def list_rulebooks() -> list[RuleBookFile]:
-    """Rule-books that come with margincast, by venue and date.
-
-    Examples
-    --------
-    >>> [book.effective_from.isoformat() for book in list_rulebooks() if book.venue == "hyperliquid"]
-    ['2023-02-26', '2024-03-01', '2025-06-01']
-    """
-    found = []
-    for path in VENUES.glob("*_????-??-??.toml"):
-        venue, _, date = path.stem.rpartition("_")
-        found.append(RuleBookFile(venue, dt.date.fromisoformat(date), path))
-    return sorted(found)
 
 
 def load_rulebook(venue: str, at: dt.date | None = None) -> RuleBook:
@@ -78,16 +51,7 @@ def load_rulebook(venue: str, at: dt.date | None = None) -> RuleBook:
     >>> rules.effective_from.isoformat(), rules.maintenance_at
     ('2023-02-26', 'mark')
     """
-    dated = [book for book in list_rulebooks() if book.venue == venue]
-    if not dated:
-        known = ", ".join(sorted({book.venue for book in list_rulebooks()}))
-        raise InputError(f"unknown venue; there are rule-books for {known}", column="venue", value=venue)
-    day = at.date() if isinstance(at, dt.datetime) else at
-    in_force = [book for book in dated if day is None or book.effective_from <= day]
-    if not in_force:
-        problem = f"is before the first {venue} rule-book, of {dated[0].effective_from}"
-        raise InputError(problem, column="at", value=str(day))
-    return read_rulebook(in_force[-1].path)
+    return read_rulebook(rulebook_in_force(venue, at).path)
 
 
 def with_generic(rules: RuleBook) -> RuleBook:
@@ -158,17 +122,16 @@ def read_rulebook(path: str | Path) -> RuleBook:
     InputError
         Names the file, section and key of what is unknown, missing or wrong, and the row of a tier table.
     """
-    top = _Section(path, "", _parse(path))
-    top.allow("venue", "effective_from", "base", "note", *SECTIONS)
-    sections = {name: _section(top, name) for name in SECTIONS if name in top.values or name in REQUIRED}
+    top, venue, effective_from = read_dated(path, TIERED, "base", *SECTIONS)
+    sections = {name: top.sourced(name, *SECTIONS[name]) for name in SECTIONS if name in top.values or name in REQUIRED}
     if not {"tiers", "generic"} & sections.keys():
         raise top.error("needs a [tiers] or a [generic] section", "")
     schedules, aliases = _schedules(sections["tiers"]) if "tiers" in sections else ({}, {})
     trigger, liquidation_price = sections["trigger"], sections["liquidation_price"]
-    with _located(top):
+    with located(top):
         return RuleBook(
-            venue=top.get("venue", str),
-            effective_from=top.get("effective_from", dt.date),
+            venue=venue,
+            effective_from=effective_from,
             schedules=schedules,
             haircuts=_haircuts(sections["haircuts"]) if "haircuts" in sections else {},
             generic=_generic_schedule(sections.get("generic")),
@@ -182,78 +145,18 @@ def read_rulebook(path: str | Path) -> RuleBook:
             reduce_only_ratio=trigger.get("reduce_only_ratio", float)
             if "reduce_only_ratio" in trigger.values
             else None,
-            sources={name: _told(part) for name, part in sections.items()},
+            sources={name: part.told for name, part in sections.items()},
         )
 
 
-def _told(section: _Section) -> str:
-    """Source and date of a section in one line."""
-    return f"{' '.join(section.get('source', str).split())} ({section.get('date', dt.date)})"
-
-
-@dataclass(frozen=True)
-class _Section:
-    """A table of the file, and how its keys are asked for."""
-
-    file: object
-    name: str
-    values: Mapping[str, Any]
-
-    def error(self, problem: str, key: str, value: object = None) -> InputError:
-        return InputError(problem, file=self.file, column=" ".join(filter(None, (self.name, key))) or None, value=value)
-
-    def allow(self, *keys: str) -> None:
-        unknown = sorted(self.values.keys() - set(keys))
-        if unknown:
-            raise self.error(f"unknown key; known are {', '.join(keys)}", unknown[0], self.values[unknown[0]])
-
-    def get(self, key: str, kind: type[T]) -> T:
-        value = self.values.get(key)
-        if kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not kind or value == "":
-            found = "nothing" if value is None else value
-            raise self.error(f"must be given as a {'number' if kind is float else kind.__name__}", key, found)
-        return value
-
-
-@contextmanager
-def _located(section: _Section) -> Iterator[None]:
-    """Give errors of the value objects the file and section they came from."""
-    try:
-        yield
-    except InputError as error:
-        if error.file is not None:
-            raise
-        column = f"{section.name} {error.column or ''}".strip() or None
-        raise InputError(error.problem, file=section.file, row=error.row, column=column, value=error.value) from None
-
-
-def _parse(path: str | Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"is not valid TOML: {error}", file=path) from None
-
-
-def _section(top: _Section, name: str) -> _Section:
-    section = _Section(top.file, name, top.get(name, dict))
-    section.allow(*SECTIONS[name], "source", "date")
-    section.get("source", str)
-    section.get("date", dt.date)
-    return section
-
-
-def _schedules(tiers: _Section) -> tuple[dict[str, RateSchedule], dict[str, str]]:
+def _schedules(tiers: Section) -> tuple[dict[str, RateSchedule], dict[str, str]]:
     kind = tiers.get("kind", str)
     schedules: dict[str, RateSchedule] = {}
     aliases: dict[str, str] = {}
     for place, values in enumerate(tiers.get("tables", list)):
         if not isinstance(values, dict):
             raise tiers.error("must be a table with symbols and rows", f"tables[{place}]", values)
-        table = _Section(tiers.file, f"tiers.tables[{place}]", values)
+        table = Section(tiers.file, f"tiers.tables[{place}]", values)
         table.allow("symbols", "aliases", "rows")
         symbols = _names(table, "symbols", table.get("symbols", list))
         others = _names(table, "aliases", table.values.get("aliases", []))
@@ -269,37 +172,37 @@ def _schedules(tiers: _Section) -> tuple[dict[str, RateSchedule], dict[str, str]
     return schedules, aliases
 
 
-def _names(table: _Section, key: str, names: list[object]) -> list[str]:
+def _names(table: Section, key: str, names: list[object]) -> list[str]:
     for name in names:
         if not isinstance(name, str) or not name:
             raise table.error("must be names", key, name)
     return [str(name) for name in names]
 
 
-def _schedule(table: _Section, kind: str) -> RateSchedule:
+def _schedule(table: Section, kind: str) -> RateSchedule:
     rows = table.get("rows", list)
     return schedule_from_tiers(rows, kind, file=table.file, table=table.name)  # type: ignore[arg-type]  # checked there
 
 
-def _generic_schedule(generic: _Section | None) -> RateSchedule | None:
+def _generic_schedule(generic: Section | None) -> RateSchedule | None:
     return None if generic is None else _schedule(generic, generic.get("kind", str))
 
 
-def _generic_haircut(generic: _Section | None) -> HaircutSchedule | None:
+def _generic_haircut(generic: Section | None) -> HaircutSchedule | None:
     return _haircut(generic, "haircut") if generic is not None and "haircut" in generic.values else None
 
 
-def _haircuts(haircuts: _Section) -> dict[str, HaircutSchedule]:
+def _haircuts(haircuts: Section) -> dict[str, HaircutSchedule]:
     assets = replace(haircuts, name="haircuts.assets", values=haircuts.get("assets", dict))
     return {name: _haircut(assets, name) for name in assets.values}
 
 
-def _haircut(section: _Section, key: str) -> HaircutSchedule:
+def _haircut(section: Section, key: str) -> HaircutSchedule:
     rows = section.get(key, list)
     for row, values in enumerate(rows):
         pair = isinstance(values, list) and len(values) == 2 and all(type(v) in (int, float) for v in values)
         if not pair or (row and not values[1] <= rows[row - 1][1]):
             problem = "must be [floor, rate] with rates that do not rise"
             raise InputError(problem, file=section.file, row=row, column=f"{section.name} {key}", value=values)
-    with _located(replace(section, name=f"{section.name} {key}")):
+    with located(replace(section, name=f"{section.name} {key}")):
         return HaircutSchedule(*np.array(rows, np.float64).reshape(-1, 2).T)

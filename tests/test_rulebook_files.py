@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from margincast.riskcore.dated_files import list_rulebooks
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.rulebook import HaircutSchedule, RateSchedule
 from margincast.riskcore.rulebook_file import (
     SECTIONS,
-    list_rulebooks,
     load_rulebook,
     read_rulebook,
     rulebook_hash,

@@ -19,7 +19,9 @@ spec = importlib.util.spec_from_file_location("margincast_verify", HERE / "verif
 assert spec is not None and spec.loader is not None
 verify = importlib.util.module_from_spec(spec)
 sys.modules["margincast_verify"] = verify
+sys.path.insert(0, str(HERE))  # as when verify.py is run as a script
 spec.loader.exec_module(verify)
+sys.path.remove(str(HERE))
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,1 @@
+"""Shocks to prices, volatility, depth, correlation, pegs and oracles, and what they do to books and funds."""
