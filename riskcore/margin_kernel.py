@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from .arrays import FloatArray
-from .margin_layout import CAP, FLOOR, OFFSET, PRICE, RATE, WIDTH, MarginLayout, PlaceArray
+from .margin_layout import CAP, FLOOR, OFFSET, PRICE, RATE, WIDTH, MarginLayout, PlaceArray, SmallIntArray
 
 NEXT = np.uint64(1)
 """Indices stay unsigned: numba checks signed ones for being negative."""
@@ -57,32 +57,38 @@ def _first_at(sizes: FloatArray, first: np.uint64, last: np.uint64, price: float
 
 
 @njit_kernel
-def settle_tiers(layout: MarginLayout, tiers: FloatArray) -> None:
-    """Set `leg_tier` and `tier_edge` of a layout to what they are at the prices of `tiers`.
+def settle_tiers_of(instrument: int, layout: MarginLayout, tiers: FloatArray) -> None:
+    """Set `leg_tier` and `tier_edge` of the legs of one contract to what they are at its price in `tiers`.
 
     Legs of a contract stand in the order of size, so each tier is a range of them, and only what lies between an edge's
     old place and its new one is touched.
     """
     edge, order = layout.tier_edge, layout.size_order
+    band, last = layout.tier_pointer[instrument], layout.tier_pointer[instrument + 1]
+    if band == last:
+        return
+    price = abs(tiers[band + PRICE])
+    tier = band // WIDTH
+    begin, end, old_begin = edge[tier], edge[last // WIDTH], edge[tier]
+    while band < last:
+        old_end, stop = edge[tier + NEXT], end
+        if band + WIDTH < last:
+            stop = _first_at(layout.size_sorted, begin, end, price, tiers[band + WIDTH + FLOOR])
+            edge[tier + NEXT] = stop
+        for place in range(begin, min(stop, old_begin)):
+            layout.leg_tier[order[place]] = band
+        for place in range(max(begin, old_end), stop):
+            layout.leg_tier[order[place]] = band
+        begin, old_begin = stop, old_end
+        band += WIDTH
+        tier += NEXT
+
+
+@njit_kernel
+def settle_tiers(layout: MarginLayout, tiers: FloatArray) -> None:
+    """Settle the tiers of every contract."""
     for instrument in range(len(layout.tier_pointer) - 1):
-        band, last = layout.tier_pointer[instrument], layout.tier_pointer[instrument + 1]
-        if band == last:
-            continue
-        price = abs(tiers[band + PRICE])
-        tier = band // WIDTH
-        begin, end, old_begin = edge[tier], edge[last // WIDTH], edge[tier]
-        while band < last:
-            old_end, stop = edge[tier + NEXT], end
-            if band + WIDTH < last:
-                stop = _first_at(layout.size_sorted, begin, end, price, tiers[band + WIDTH + FLOOR])
-                edge[tier + NEXT] = stop
-            for place in range(begin, min(stop, old_begin)):
-                layout.leg_tier[order[place]] = band
-            for place in range(max(begin, old_end), stop):
-                layout.leg_tier[order[place]] = band
-            begin, old_begin = stop, old_end
-            band += WIDTH
-            tier += NEXT
+        settle_tiers_of(instrument, layout, tiers)
 
 
 @njit_kernel
@@ -130,3 +136,17 @@ def margin_pass(
         equity[pool] = own
         maintenance[pool] = required
         slot += NEXT
+
+
+@njit_kernel
+def margin_of_slots(
+    slots: SmallIntArray,
+    layout: MarginLayout,
+    tiers: FloatArray,
+    slices: FloatArray,
+    equity: FloatArray,
+    maintenance: FloatArray,
+) -> None:
+    """What `margin_pass` writes, for these slots only."""
+    for slot in slots:
+        margin_pass(slot, slot + 1, layout, tiers, slices, equity, maintenance)
