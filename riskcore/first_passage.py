@@ -141,7 +141,7 @@ def first_passage(
         raise InputError("must be at least one bar", column="horizon", value=horizon)
     if points not in ("extremes", "close"):
         raise InputError('must be "extremes" or "close"', column="points", value=points)
-    starts = _starts(start, len(book), pyramid.bars)
+    starts = starts_of(start, len(book), pyramid.bars)
     layout = lay_out(compile_book(book), compile_rules(rules, book.instruments, book))
     breach_bar, ended = np.empty(len(book), dtype=np.int64), np.empty(len(book), dtype=np.int8)
     equity = np.empty(len(book))
@@ -166,7 +166,8 @@ def first_passage(
     return Outcome(starts, breach_bar, ended, equity, horizon)
 
 
-def _starts(start: ArrayLike, pools: int, bars: int) -> IntArray:
+def starts_of(start: ArrayLike, pools: int, bars: int) -> IntArray:
+    """The start bar of each pool, given as one or as many; InputError where it is outside the history."""
     starts = np.asarray(start, dtype=np.int64)
     if starts.shape not in ((), (pools,)):
         raise InputError(f"has shape {starts.shape}, expected ({pools},)", column="start")

@@ -149,7 +149,7 @@ def _bound_over(
 
 
 @njit_kernel
-def _largest_level(level_bars: IntArray, level: int, bar: int, stop: int) -> int:
+def largest_level(level_bars: IntArray, level: int, bar: int, stop: int) -> int:
     """The highest level that has a block beginning with `bar` and ending by `stop`, sought from `level`."""
     while level + 1 < len(level_bars) and bar % level_bars[level + 1] == 0:
         level += 1
@@ -197,7 +197,7 @@ def _follow(
     while bar < stop:
         paid_before = pyramid.paid[pyramid.charge[start]]
         if use_blocks:
-            level = _largest_level(pyramid.level_bars, level, bar, stop)
+            level = largest_level(pyramid.level_bars, level, bar, stop)
             while level >= 0 and not _bound_over(slot, layout, pyramid, bar, level, paid_before) > 0.0:
                 level -= 1
             if level >= 0:
