@@ -48,7 +48,7 @@ Store = Annotated[Path, typer.Option(help="Folder of the MLflow store (SQLite) a
 Model = Annotated[
     str | None, typer.Option(help='Model folder or registry address ("models:/margincast/3", "champion").')
 ]
-At = Annotated[str | None, typer.Option(help="Instant to score at, UTC, on the market's bar grid; default: its end.")]
+At = Annotated[str | None, typer.Option(help="Instant to look at, UTC, on the market's bar grid; default: its end.")]
 Generic = Annotated[bool, typer.Option(help="Margin unlisted contracts by a generic schedule; said aloud.")]
 Target = Annotated[float, typer.Option(min=0.0001, max=0.9999, help="Probability that advice brings to.")]
 AccountFile = Annotated[Path, typer.Option(help="Accounts: JSON records or CSV.")]
@@ -236,6 +236,30 @@ def explain(
     with _told() as say:
         result = explain_account(request, _rules(venue, generic=generic), account, say=say)
     show_explanation(result)
+    _write_json(json_file, result)
+
+
+@app.command()
+def stress(
+    accounts: AccountFile,
+    market: Market,
+    at: At = None,
+    fund: Annotated[float | None, typer.Option(help="Insurance fund, base asset; default: 1% of the notional.")] = None,
+    replay: Annotated[list[str] | None, typer.Option(help="START/END of the market's own history; repeatable.")] = None,
+    depeg: Annotated[list[str] | None, typer.Option(help="Asset held that falls 13%; repeatable.")] = None,
+    reverse: Annotated[bool, typer.Option(help="Seek the smallest shocks that drain the fund.")] = True,
+    venue: Venue = "binance_usdm",
+    generic: Generic = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Take accounts and fund through crashes, droughts, outages and replays, down to who bears the loss."""
+    from .training.console import show_stress
+    from .training.stress_file import StressRequest, stress_file
+
+    request = StressRequest(accounts, market, at, fund, tuple(replay or ()), tuple(depeg or ()), reverse)
+    with _told() as say:
+        result = stress_file(request, _rules(venue, generic=generic), say=say)
+    show_stress(result)
     _write_json(json_file, result)
 
 

@@ -100,6 +100,29 @@ def show_scores(result: Mapping[str, Any], top: int) -> None:
     _print_warnings(console, result["warnings"])
 
 
+def show_stress(result: Mapping[str, Any]) -> None:
+    """What each stress does to accounts and fund, the smallest fatal shocks, and what was assumed."""
+    console = Console()
+    before = result["before"]
+    head = f"as known at {result['at']} UTC: {before['pools']:,} pools, {before['in_breach']:,} of them in breach"
+    money = f"notional {before['notional']:,.0f}, equity {before['equity']:,.0f}, fund {before['fund']:,.0f}"
+    console.print(f"[bold]{head}[/bold]; {money} {escape(before['base'])}", highlight=False)
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.add_column("stress", overflow="fold")
+    for name in ("liquidated", "bankrupt", "closed", "fund after", "ADL", "unpaid"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for record in result["stresses"]:
+        unpaid = record["socialised"] + record["uncovered"]
+        figures = (record["closed"], record["fund_after"], record["deleveraged"], unpaid)
+        counts = (f"{record['liquidated']:,}", f"{record['bankrupt']:,}")
+        style = None if record["fund_held"] else "red"
+        shown.add_row(escape(record["name"]), *counts, *(f"{figure:,.0f}" for figure in figures), style=style)
+    console.print(shown)
+    for record in result["reverse"]:
+        console.print(f"[bold]{escape(record['name'])}[/bold]: {escape(record['told'])}", highlight=False)
+    _print_warnings(console, result["assumed"])
+
+
 def show_explanation(result: Mapping[str, Any]) -> None:
     """One account: each pool at every horizon, reasons that add up to the log odds, advice."""
     console = Console()

@@ -69,7 +69,7 @@ def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: N
     """
     scorer, book = _prepare(request, rules, say)
     say(f"scoring {len(book):,} pools")
-    with _located(request.accounts, book, np.arange(len(book))):
+    with located_in(request.accounts, book, np.arange(len(book))):
         forecast = scorer.forecast(book)
     order = forecast.most_endangered(len(book))
     records = [forecast.record(int(pool)) for pool in order]
@@ -89,7 +89,7 @@ def explain_account(
     if len(pools) == 0:
         raise InputError("holds no such account", file=request.accounts, column="account", value=account)
     mine = book.take(pools)
-    with _located(request.accounts, book, pools):
+    with located_in(request.accounts, book, pools):
         forecast = scorer.forecast(mine)
     records = []
     for pool in range(len(mine)):
@@ -108,13 +108,13 @@ def _prepare(request: ScoreRequest, rules: RuleBook, say: Say) -> tuple[Scorer, 
     if float(model.about_["bar_hours"]) != view.data.bar_hours:
         problem = f"has bars of {view.data.bar_hours} h, the model was fitted on bars of {model.about_['bar_hours']} h"
         raise InputError(problem, file=request.market)
-    bar = len(view.history) if request.at is None else view.history.bar_of(_instant(request.at))
+    bar = len(view.history) if request.at is None else view.history.bar_of(instant_of(request.at))
     book = read_accounts(request.accounts, view.history.instruments, rules.aliases)
     return Scorer(model, view, rules, bar), book
 
 
 @contextmanager
-def _located(path: Path, book: AccountBook, pools: IntArray) -> Iterator[None]:
+def located_in(path: Path, book: AccountBook, pools: IntArray) -> Iterator[None]:
     """Give errors about one of these pools the account file and the account, and of JSON the row of its record."""
     try:
         yield
@@ -134,7 +134,8 @@ def _model(request: ScoreRequest) -> LiquidationForecaster:
     return load_model(request.model or CHAMPION, store=request.store, threads=request.threads)
 
 
-def _instant(text: str) -> np.datetime64:
+def instant_of(text: str) -> np.datetime64:
+    """An instant in ISO form, UTC; anything else is an InputError."""
     instant: np.datetime64
     try:
         instant = np.datetime64(text.removesuffix("Z"), "ns")
