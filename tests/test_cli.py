@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:alembic"),
     pytest.mark.filterwarnings("ignore::FutureWarning:mlflow"),
 ]
-VERBS = ("demo", "train", "evaluate", "score", "explain", "tune", "backtest", "selfcheck")
+VERBS = ("demo", "train", "evaluate", "score", "explain", "tune", "backtest", "stress", "selfcheck")
 PERIOD = ["--train-end", "2022-04-20", "--test-start", "2022-04-22"]
 
 
