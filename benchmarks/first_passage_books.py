@@ -18,7 +18,10 @@ from margincast.riskcore.accounts import AccountBook
 from margincast.riskcore.first_passage import Outcome, first_passage
 from margincast.riskcore.instruments import InstrumentTable
 from margincast.riskcore.market import MarketHistory
-from margincast.riskcore.options.passage import OptionPositions, option_first_passage
+from margincast.riskcore.options.option_holdings import OptionHoldings
+from margincast.riskcore.options.option_table import OptionTable
+from margincast.riskcore.options.passage import OptionSeries, option_first_passage
+from margincast.riskcore.options.short_option import load_short_option_rules
 from margincast.riskcore.price_pyramid import PricePyramid, build_pyramid
 from margincast.riskcore.rulebook import HaircutSchedule, RateSchedule, RuleBook
 
@@ -81,7 +84,7 @@ def hedged(
 
 def with_options(
     rng: np.random.Generator, history: MarketHistory, pools: int, start: np.ndarray
-) -> tuple[AccountBook, OptionPositions]:
+) -> tuple[AccountBook, OptionHoldings, OptionSeries]:
     """One to four options of a month to half a year around the money, a perpetual of a third of their size."""
     underlying = rng.integers(0, SERIES, pools)
     price = history.open[start, underlying]
@@ -92,13 +95,12 @@ def with_options(
     cash = np.bincount(holder, np.abs(size) * price[holder], pools) * rng.lognormal(-0.9, 0.4, pools)
     book = book_of(np.ones(pools, int), -net, underlying, price, cash, np.full(pools, 1e-6))
     step = np.timedelta64(1, "m")
-    written = OptionPositions(
-        np.append(0, np.cumsum(legs)), np.arange(len(holder)), size, underlying[holder], SERIES + underlying[holder],
-        rng.uniform(0.9, 1.2, len(holder)), price[holder] * rng.lognormal(0, 0.1, len(holder)),
-        rng.choice([-1, 1], len(holder)),
-        history.times[0] + (start[holder] + rng.integers(43_200, 259_200, len(holder))) * step,
-    )  # fmt: skip
-    return book, written
+    strike, right = price[holder] * rng.lognormal(0, 0.1, len(holder)), rng.choice([-1, 1], len(holder))
+    expiry = history.times[0] + (start[holder] + rng.integers(43_200, 259_200, len(holder))) * step
+    names, coins = [f"option {k}" for k in range(len(holder))], [COINS[u] for u in underlying[holder]]
+    contracts = OptionTable(names, coins, expiry, strike, right, np.ones(len(holder)))
+    series = OptionSeries(underlying[holder], SERIES + underlying[holder], rng.uniform(0.9, 1.2, len(holder)))
+    return book, OptionHoldings(contracts, np.append(0, np.cumsum(legs)), np.arange(len(holder)), size), series
 
 
 Way = Callable[[np.ndarray, bool], Outcome]
@@ -125,15 +127,12 @@ def compare(name: str, pools: int, way: Way, sample: np.ndarray) -> dict[str, fl
     return {"liquidated": ended, "blocks_s": blocks, "every_bar_accounts_per_s": plain_rate, "ratio": rate / plain_rate}
 
 
-def take_options(written: OptionPositions, rows: np.ndarray) -> OptionPositions:
+def take_options(held: OptionHoldings, rows: np.ndarray) -> OptionHoldings:
     """The positions of these pools, over the same contracts."""
-    places = [np.arange(written.pointer[r], written.pointer[r + 1]) for r in rows]
+    places = [np.arange(held.pointer[r], held.pointer[r + 1]) for r in rows]
     chosen = np.concatenate(places)
-    return OptionPositions(
-        np.append(0, np.cumsum([len(p) for p in places])), written.contract[chosen], written.quantity[chosen],
-        written.price_series, written.volatility_series, written.volatility_ratio, written.strike, written.right,
-        written.expiry,
-    )  # fmt: skip
+    pointer = np.append(0, np.cumsum([len(p) for p in places]))
+    return OptionHoldings(held.contracts, pointer, held.contract[chosen], held.quantity[chosen])
 
 
 def ways(
@@ -142,7 +141,8 @@ def ways(
     """First passage of each kind of book, for chosen pools."""
     history = pyramid.history
     plain, coins = hedged(rng, history, pools, start, 0.0), hedged(rng, history, pools, start, 0.8)
-    book, written = with_options(rng, history, pools, start)
+    deribit = load_short_option_rules("deribit_options")
+    book, held, series = with_options(rng, history, pools, start)
 
     def linear(full: AccountBook) -> Way:
         return lambda rows, blocks: first_passage(
@@ -150,9 +150,9 @@ def ways(
         )
 
     def optional(rows: np.ndarray, blocks: bool) -> Outcome:
-        few = take_options(written, rows)
+        few = take_options(held, rows)
         return option_first_passage(
-            book.take(rows), few, pyramid, RULES, start[rows], horizon=horizon, use_blocks=blocks
+            book.take(rows), few, series, pyramid, RULES, deribit, start[rows], horizon=horizon, use_blocks=blocks
         )
 
     return {"hedged": linear(plain), "collateral": linear(coins), "options": optional}

@@ -14,8 +14,11 @@ from margincast.riskcore.instruments import InstrumentTable
 from margincast.riskcore.margin import evaluate
 from margincast.riskcore.market import MarketHistory, MarketState
 from margincast.riskcore.options.black76 import value
-from margincast.riskcore.options.passage import DERIBIT_ADD_ON, OptionPositions, option_first_passage
+from margincast.riskcore.options.option_holdings import OptionHoldings, evaluate_options
+from margincast.riskcore.options.option_table import OptionTable
+from margincast.riskcore.options.passage import OptionSeries, option_first_passage
 from margincast.riskcore.options.passage_kernel import OptionLegs, leg_bound, leg_headroom
+from margincast.riskcore.options.short_option import ShortOptionRules, ShortRate, load_short_option_rules
 from margincast.riskcore.price_pyramid import build_pyramid
 from margincast.riskcore.rulebook import HaircutSchedule, RateSchedule, RuleBook
 
@@ -26,9 +29,14 @@ RULES = RuleBook(
     {"BTC": RateSchedule.marginal([0.0, 500.0], [0.01, 0.05], [50, 10])},
     {"BTC": HaircutSchedule([0.0], [0.9])},
 )
+DERIBIT = load_short_option_rules("deribit_options")
 START = np.datetime64("2024-01-01", "ns")
 HOUR = np.timedelta64(1, "h")
-EQUITY_LIKE = {"call": (0.2, 0.1, 0.0), "put": (0.2, 0.1, 0.05)}
+CALL_RATE, PUT_RATE = (
+    ShortRate(0.2, least_of_spot=0.1),
+    ShortRate(0.2, 0.05, least_of_strike=0.1, least_of_premium=0.05),
+)
+EQUITY_LIKE = ShortOptionRules("test", dt.date(2024, 1, 1), "quote", CALL_RATE, CALL_RATE, PUT_RATE, PUT_RATE)
 
 
 def random_history(rng, bars):
@@ -67,47 +75,36 @@ def random_pools(rng, history, pools, start):
     legs = rng.integers(1, 5, pools)
     holder = np.repeat(np.arange(pools), legs)
     n = len(holder)
-    options = OptionPositions(
-        np.append(0, np.cumsum(legs)),
-        np.arange(n),
-        rng.normal(0, 2, n),
-        np.zeros(n, int),
-        np.ones(n, int),
-        rng.uniform(0.8, 1.3, n),
-        price[holder] * rng.lognormal(0, 0.15, n),
-        rng.choice([-1, 1], n),
-        START + (start[holder] + rng.integers(1, 500, n)) * HOUR,
-        EQUITY_LIKE,
-    )
-    return book, options
+    quantity, ratio = rng.normal(0, 2, n), rng.uniform(0.8, 1.3, n)
+    strike, right = price[holder] * rng.lognormal(0, 0.15, n), rng.choice([-1, 1], n)
+    expiry = START + (start[holder] + rng.integers(1, 500, n)) * HOUR
+    contracts = OptionTable([f"o{k}" for k in range(n)], ["BTC"] * n, expiry, strike, right, np.full(n, 0.5))
+    held = OptionHoldings(contracts, np.append(0, np.cumsum(legs)), np.arange(n), 2 * quantity)
+    return book, held, OptionSeries(np.zeros(n, int), np.ones(n, int), ratio)
 
 
-def plain_outcome(book, options, history, pool, start, horizon):
+def plain_outcome(book, held, series, history, pool, start, horizon):
     """Bar and equity of the first breach of one pool, by the rule, in numpy."""
     one = book.take(np.array([pool]))
-    legs = slice(options.pointer[pool], options.pointer[pool + 1])
-    contract, size = options.contract[legs], options.quantity[legs]
-    expiry_bar = ((options.expiry[contract] - history.times[0]) / HOUR).astype(int)
+    legs = slice(held.pointer[pool], held.pointer[pool + 1])
+    rows, size = held.contract[legs], held.units[legs]
+    terms = held.contracts
+    expiry_bar = ((terms.expiry[rows] - history.times[0]) / HOUR).astype(int)
+    strike, right, ratio = terms.strike[rows], terms.right[rows], series.ratio[rows]
     mark = np.concatenate(([np.nan], history.close[:-1, 0]))
     due = np.where(history.funding[:, 0] != 0, history.funding[:, 0] * mark, 0.0)
     for bar in range(start, min(start + horizon, len(history))):
         paid = due[start + 1 : bar + 1].sum() * (one.quantity.sum() if len(one.quantity) else 0.0)
         worst = np.inf
         for prices in (history.low[bar], history.close[bar], history.high[bar]):
-            forward = prices[0]
+            forward, alive = prices[0], bar < expiry_bar
             last = history.close[np.minimum(expiry_bar, len(history)) - 1, 0]
-            alive = bar < expiry_bar
             years = np.where(alive, (expiry_bar - bar - 1) / 8760, 0.0)
-            strike, right = options.strike[contract], options.right[contract]
-            worth = value(
-                np.where(alive, forward, last), strike, years, prices[1] * options.volatility_ratio[contract], right
-            )
-            rates = np.array([options.add_on["call"], options.add_on["put"]])[np.where(right == 1, 0, 1)]
-            out = np.maximum(right * (strike - forward), 0)
-            asked = np.max([rates[:, 0] * forward - out, rates[:, 1] * forward, rates[:, 2] * worth], axis=0)
+            worth = value(np.where(alive, forward, last), strike, years, prices[1] * ratio, right)
+            need = EQUITY_LIKE.maintenance(right, strike, forward, worth) - worth
             state = evaluate(one, MarketState(history.times[bar], [forward], [1.0, forward]), RULES)
             equity = state.equity[0] - paid + (size * worth).sum()
-            needed = state.maintenance[0] + (np.abs(size) * asked)[(size < 0) & alive].sum()
+            needed = state.maintenance[0] + (np.abs(size) * need)[(size < 0) & alive].sum()
             if equity < needed:
                 worst = min(worst, equity)
         if worst < np.inf:
@@ -121,11 +118,11 @@ def test_blocks_find_what_looking_at_every_bar_finds(seed):
     rng = np.random.default_rng(seed)
     history = random_history(rng, 700)
     start = rng.integers(1, 300, 40)
-    book, options = random_pools(rng, history, 40, start)
+    book, held, series = random_pools(rng, history, 40, start)
     pyramid = build_pyramid(history)
-    fast = option_first_passage(book, options, pyramid, RULES, start, horizon=400)
-    every = option_first_passage(book, options, pyramid, RULES, start, horizon=400, use_blocks=False)
-    threads = option_first_passage(book, options, pyramid, RULES, start, horizon=400, threads=2)
+    fast = option_first_passage(book, held, series, pyramid, RULES, EQUITY_LIKE, start, horizon=400)
+    every = option_first_passage(book, held, series, pyramid, RULES, EQUITY_LIKE, start, horizon=400, use_blocks=False)
+    threads = option_first_passage(book, held, series, pyramid, RULES, EQUITY_LIKE, start, horizon=400, threads=2)
     for other in (every, threads):
         for column in ("breach_bar", "ended", "equity"):
             assert getattr(fast, column).tobytes() == getattr(other, column).tobytes()
@@ -136,11 +133,11 @@ def test_outcomes_are_those_of_the_rule_written_out(seed):
     rng = np.random.default_rng(seed)
     history = random_history(rng, 200)
     start = rng.integers(1, 60, 12)
-    book, options = random_pools(rng, history, 12, start)
-    outcome = option_first_passage(book, options, build_pyramid(history), RULES, start, horizon=120)
+    book, held, series = random_pools(rng, history, 12, start)
+    outcome = option_first_passage(book, held, series, build_pyramid(history), RULES, EQUITY_LIKE, start, horizon=120)
     assert (outcome.ended == BREACHED).any() and (outcome.ended != BREACHED).any()
     for pool in range(12):
-        bar, equity = plain_outcome(book, options, history, pool, start[pool], 120)
+        bar, equity = plain_outcome(book, held, series, history, pool, start[pool], 120)
         assert outcome.breach_bar[pool] == bar
         np.testing.assert_allclose(outcome.equity[pool], equity, rtol=1e-9, atol=1e-9)
 
@@ -149,10 +146,11 @@ def test_without_options_it_is_first_passage():
     rng = np.random.default_rng(5)
     history = random_history(rng, 400)
     start = rng.integers(1, 100, 60)
-    book, _ = random_pools(rng, history, 60, start)
-    none = OptionPositions(np.zeros(61, int), [], [], [], [], [], [], [], np.zeros(0, "datetime64[ns]"))
+    book, _, _ = random_pools(rng, history, 60, start)
+    contracts = OptionTable((), (), np.zeros(0, "datetime64[ns]"), [], [], [])
+    none, nowhere = OptionHoldings(contracts, np.zeros(61, int), [], []), OptionSeries([], [], [])
     pyramid = build_pyramid(history)
-    one = option_first_passage(book, none, pyramid, RULES, start, horizon=200)
+    one = option_first_passage(book, none, nowhere, pyramid, RULES, EQUITY_LIKE, start, horizon=200)
     other = first_passage(book, pyramid, RULES, start, horizon=200)
     for column in ("breach_bar", "ended", "equity"):
         assert getattr(one, column).tobytes() == getattr(other, column).tobytes()
@@ -170,7 +168,7 @@ def test_without_options_it_is_first_passage():
 def test_a_leg_never_falls_below_its_bound(right, size, strike, prices, volatilities, inside):
     low = np.array([min(prices), min(volatilities)])
     high = np.array([max(prices), max(volatilities)])
-    add_on = np.array([EQUITY_LIKE["call"], EQUITY_LIKE["put"]])
+    add_on = np.array([[0.2, 0.1, 0.0, 0.0], [0.2, 0.05, 0.1, 0.05]])
     legs = OptionLegs(
         np.array([0, 1]),
         np.array([0]),
@@ -198,25 +196,15 @@ def test_a_missing_volatility_ends_the_label_with_a_gap():
         column[20, 1] = np.nan
     broken = MarketHistory(TABLE, history.times, **columns, mark_series=[0], index_series=[-1, 0],
                            funding=history.funding)  # fmt: skip
-    book, options = one_call(1e6)
-    outcome = option_first_passage(book, options, build_pyramid(broken), RULES, 1, horizon=40)
+    outcome = option_first_passage(*one_call(1e6), build_pyramid(broken), RULES, DERIBIT, 1, horizon=40)
     assert outcome.ended.tolist() == [GAP] and outcome.breach_bar.tolist() == [20]
 
 
-def one_call(cash, **changed):
+def one_call(cash, expiry=START + 48 * HOUR, quantity=-1.0, contract=0, pointer=(0, 1), volatility=1, ratio=1.0):
     book = AccountBook(TABLE, ["a"], ["m"], [""], [0, 1], [0], [cash], [0, 0], [], [], [], [])
-    given = {
-        "pointer": [0, 1],
-        "contract": [0],
-        "quantity": [-1.0],
-        "price_series": [0],
-        "volatility_series": [1],
-        "volatility_ratio": [1.0],
-        "strike": [100.0],
-        "right": [1],
-        "expiry": [START + 48 * HOUR],
-    } | changed
-    return book, OptionPositions(**given)
+    contracts = OptionTable(("C",), ("BTC",), [expiry], [100.0], [1], [1.0])
+    held = OptionHoldings(contracts, pointer, [contract], [quantity])
+    return book, held, OptionSeries([0], [volatility], [ratio])
 
 
 def test_exercise_is_paid_at_the_close_before_expiry():
@@ -225,36 +213,73 @@ def test_exercise_is_paid_at_the_close_before_expiry():
     prices[50:, 0] = 50.0
     history = MarketHistory(TABLE, START + np.arange(60) * HOUR, prices, prices, prices, prices, [0], [-1, 0],
                             np.zeros((60, 1)))  # fmt: skip
-    book, options = one_call(30.0 + 130 * 0.075)
-    outcome = option_first_passage(book, options, build_pyramid(history), RULES, 1, horizon=59)
+    call = one_call(30.0 + 130 * 0.075)
+    outcome = option_first_passage(*call, build_pyramid(history), RULES, DERIBIT, 1, horizon=59)
     assert outcome.ended.tolist() == [0], "30 is owed and 9.75 held until expiry; afterwards only 30 is owed"
-    book, options = one_call(30.0 + 130 * 0.075 - 0.01)
-    outcome = option_first_passage(book, options, build_pyramid(history), RULES, 1, horizon=59)
+    call = one_call(30.0 + 130 * 0.075 - 0.01)
+    outcome = option_first_passage(*call, build_pyramid(history), RULES, DERIBIT, 1, horizon=59)
     assert outcome.breach_bar.tolist() == [47] and outcome.equity[0] == pytest.approx(9.74)
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"quantity": [0.0]}, "row 0, column quantity: must not be zero"),
-        ({"quantity": [np.nan]}, "row 0, column quantity: must not be zero"),
-        ({"strike": [-1.0]}, "row 0, column strike: must be positive"),
-        ({"volatility_ratio": [np.nan]}, "row 0, column volatility_ratio: must be positive"),
-        ({"right": [0]}, "row 0, column right: must be 1 \\(call\\) or -1 \\(put\\)"),
-        ({"contract": [1]}, "row 0, column contract: unknown contract"),
-        ({"volatility_series": [2]}, "row 0, column volatility_series: is not a series of the history"),
-        ({"expiry": [START + 90 * np.timedelta64(1, "m")]}, "row 0, column expiry: expiry is not the open of a bar"),
-        ({"expiry": [START + HOUR]}, "row 0, column expiry: option has expired at the start"),
-        ({"pointer": [0, 1, 1]}, "column pointer: has 2 pools, the book 1"),
+        ({"quantity": 0.0}, "row 0, column quantity: must be a finite number other than zero"),
+        ({"quantity": np.nan}, "row 0, column quantity: must be a finite number other than zero"),
+        ({"ratio": np.nan}, "row 0, column ratio: must be positive"),
+        ({"contract": 1}, "row 0, column contract: unknown contract"),
+        ({"volatility": 2}, "row 0, column volatility: is not a series of the history"),
+        ({"expiry": START + 90 * np.timedelta64(1, "m")}, "row 0, column expiry: expiry is not the open of a bar"),
+        ({"expiry": START + HOUR}, "row 0, column expiry: option has expired at the start"),
+        ({"pointer": (0, 1, 1)}, "column pointer: has 2 pools, the book 1"),
     ],
 )
 def test_what_is_refused(changed, message):
     history = random_history(np.random.default_rng(1), 60)
     with pytest.raises(InputError, match=message):
-        book, options = one_call(100.0, **changed)
-        option_first_passage(book, options, build_pyramid(history), RULES, 1, horizon=20)
+        option_first_passage(*one_call(100.0, **changed), build_pyramid(history), RULES, DERIBIT, 1, horizon=20)
 
 
-def test_deribit_asks_a_put_for_a_share_of_its_value():
-    """VENUES.md: short put, max(0.075, 0.075 * mark) + mark, in coin; here in the quote currency."""
-    assert DERIBIT_ADD_ON == {"call": (0.0, 0.075, 0.0), "put": (0.0, 0.075, 0.075)}
+@pytest.mark.parametrize("long_counts", [True, False])
+def test_margin_with_options_is_that_of_the_futures_and_of_each_leg(long_counts):
+    rng = np.random.default_rng(8)
+    history = random_history(rng, 100)
+    book, held, _ = random_pools(rng, history, 20, np.full(20, 50))
+    market = history.state_at(50)
+    spot, premium = np.full(len(held.contracts), market.mark[0]), rng.uniform(0, 30, len(held.contracts))
+    found = evaluate_options(book, held, market, spot, premium, RULES, EQUITY_LIKE, long_counts=long_counts)
+    futures = evaluate(book, market, RULES)
+    for pool in range(20):
+        equity, needed = futures.equity[pool], futures.maintenance[pool]
+        for leg in range(held.pointer[pool], held.pointer[pool + 1]):
+            row, size = held.contract[leg], held.units[leg]
+            if size > 0:
+                equity += size * premium[row] * long_counts
+                continue
+            equity += size * premium[row]
+            terms = held.contracts
+            whole = EQUITY_LIKE.maintenance(terms.right[row], terms.strike[row], spot[row], premium[row])
+            needed += -size * (whole - premium[row])
+        np.testing.assert_allclose(found.pools.equity[pool], equity, rtol=1e-12)
+        np.testing.assert_allclose(found.pools.maintenance[pool], needed, rtol=1e-12)
+        assert (found.pools.stage[pool] >= 3) == (equity < needed)
+
+
+@pytest.mark.parametrize(
+    ("spot", "premium", "message"),
+    [
+        (np.nan, 1.0, "row 0, column spot: C has no usable spot"),
+        (0.0, 1.0, "row 0, column spot: C has no usable spot"),
+        (100.0, -1.0, "row 0, column premium: C has no usable premium"),
+        (100.0, np.nan, "row 0, column premium: C has no usable premium"),
+    ],
+)
+def test_a_missing_price_is_told_with_its_contract(spot, premium, message):
+    book, held, _ = one_call(10.0)
+    market = MarketState(START, [100.0], [1.0, 100.0])
+    with pytest.raises(InputError, match=message):
+        evaluate_options(book, held, market, [spot], [premium], RULES, DERIBIT)
+    with pytest.raises(InputError, match="C has expired"):
+        evaluate_options(
+            book, held, MarketState(START + 50 * HOUR, [100.0], [1.0, 100.0]), [100.0], [1.0], RULES, DERIBIT
+        )

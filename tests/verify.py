@@ -42,7 +42,9 @@ class Result(NamedTuple):
 
 
 def agrees(expected: Any, found: Any, tolerance: Any) -> bool:
-    """Whether a figure is within tolerance; null stands for none, which is NaN here."""
+    """Whether a figure is within tolerance; null stands for none, which is NaN here. Words must be the same."""
+    if isinstance(expected, str):
+        return bool(expected == found)
     if isinstance(expected, list):
         return len(expected) == len(found) and all(map(agrees, expected, found, [tolerance] * len(expected)))
     if expected is None or math.isnan(found):
@@ -57,7 +59,7 @@ def run_case(source: str, case: Mapping[str, Any]) -> Result:
     if adapter is None:
         return Result("unsupported", case["kind"])
     try:
-        found = adapter(Inputs(case["inputs"], case.get("shared", {})))
+        found = adapter(Inputs(case["inputs"], case.get("shared", {}), str(case.get("rule", ""))))
     except Unsupported as reason:
         return Result("unsupported", f"{case['kind']}: {reason}")
     except Exception as error:  # noqa: BLE001 - any error is the case's failure, not the run's

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..accounts import AccountBook
-from ..arrays import FloatArray, IntArray, TimeArray, frozen, require, require_pointers
+from ..arrays import FloatArray, IntArray, frozen, require
 from ..compiled import compile_book, compile_rules
 from ..errors import InputError
 from ..first_passage import Outcome, starts_of
@@ -17,86 +16,56 @@ from ..instruments import require_same_instruments
 from ..margin import in_chunks
 from ..margin_layout import lay_out
 from ..price_pyramid import PricePyramid
-from ..rulebook import NO_HAIRCUT, RuleBook
+from ..rulebook import RuleBook
+from .option_holdings import OptionHoldings, require_options_fit
 from .passage_kernel import OptionLegs, option_passage_pass
+from .short_option import RATES, ShortOptionRules
 
 YEAR = np.timedelta64(365, "D")
-DERIBIT_ADD_ON: Mapping[str, tuple[float, float, float]] = {"call": (0.0, 0.075, 0.0), "put": (0.0, 0.075, 0.075)}
-"""Maintenance of short options on Deribit (standard margin) beyond their value; source: VENUES.md section 1."""
 
 
 @dataclass(frozen=True)
-class OptionPositions:
-    """European options held by the pools of a book, settled in its base asset, and how a history prices them.
+class OptionSeries:
+    """How a history prices each contract of an `OptionTable`.
 
     Parameters
     ----------
-    pointer, contract, quantity
-        Positions in CSR form: those of pool p are pointer[p] : pointer[p + 1]; row of the contract table and signed
-        units of the underlying.
-    price_series, volatility_series
-        Columns of the history: the forward of each contract, and the volatility it follows (fraction a year).
-    volatility_ratio
+    price, volatility
+        Columns of the history: the forward, and the volatility the contract follows (fraction a year), shape
+        (n_contracts,).
+    ratio
         The contract's own implied volatility over that series, kept as the series moves: an assumption about the smile.
-    strike, right, expiry
-        Contract terms; right is CALL (1) or PUT (-1), expiry UTC datetime64[ns].
-    add_on
-        Maintenance of short options beyond their value, by "call" and "put": the largest of rate * price less what it
-        is out of the money, least rate * price, and rate * value.
-    long_counts
-        Whether what a long option is worth counts as equity.
 
     Raises
     ------
     InputError
-        A quantity of zero, a strike or ratio that is not positive, an unknown contract, pointers that do not fit.
+        Columns of different lengths, a ratio that is not positive.
     """
 
-    pointer: IntArray
-    contract: IntArray
-    quantity: FloatArray
-    price_series: IntArray
-    volatility_series: IntArray
-    volatility_ratio: FloatArray
-    strike: FloatArray
-    right: FloatArray
-    expiry: TimeArray
-    add_on: Mapping[str, tuple[float, float, float]] = field(default_factory=lambda: DERIBIT_ADD_ON)
-    long_counts: bool = True
+    price: IntArray
+    volatility: IntArray
+    ratio: FloatArray
 
     def __post_init__(self) -> None:
-        kinds = {name: np.int64 for name in ("pointer", "contract", "price_series", "volatility_series")}
-        for name in ("quantity", "volatility_ratio", "strike", "right"):
-            object.__setattr__(self, name, frozen(getattr(self, name), np.float64))
-        for name, kind in kinds.items():
+        for name, kind in (("price", np.int64), ("volatility", np.int64), ("ratio", np.float64)):
             object.__setattr__(self, name, frozen(getattr(self, name), kind))
-        object.__setattr__(self, "expiry", frozen(self.expiry, "datetime64[ns]"))
-        self._check()
-
-    def _check(self) -> None:
-        n = len(self.strike)
-        for name in ("price_series", "volatility_series", "volatility_ratio", "right", "expiry"):
-            if getattr(self, name).shape != (n,):
-                raise InputError(f"has shape {getattr(self, name).shape}, expected ({n},)", column=name)
-        if self.quantity.shape != self.contract.shape:
-            raise InputError(f"has shape {self.quantity.shape}, expected {self.contract.shape}", column="quantity")
-        require_pointers(self.pointer, len(self.pointer) - 1, len(self.contract), "pointer")
-        require((self.contract >= 0) & (self.contract < n), self.contract, "unknown contract", "contract")
-        require(np.isfinite(self.quantity) & (self.quantity != 0), self.quantity, "must not be zero", "quantity")
-        for name in ("strike", "volatility_ratio"):
-            column = getattr(self, name)
-            require((column > 0) & np.isfinite(column), column, "must be positive", name)
-        require(np.abs(self.right) == 1, self.right, "must be 1 (call) or -1 (put)", "right")
+            if getattr(self, name).shape != self.price.shape:
+                found = getattr(self, name).shape
+                raise InputError(f"has shape {found}, expected {self.price.shape}", column=name)
+        require((self.ratio > 0) & np.isfinite(self.ratio), self.ratio, "must be positive", "ratio")
 
 
 def option_first_passage(
     book: AccountBook,
-    options: OptionPositions,
+    held: OptionHoldings,
+    series: OptionSeries,
     pyramid: PricePyramid,
     rules: RuleBook,
+    short_rules: ShortOptionRules,
     start: ArrayLike,
     *,
     horizon: int,
+    long_counts: bool = True,
     threads: int = 1,
     use_blocks: bool = True,
 ) -> Outcome:
@@ -109,8 +78,10 @@ def option_first_passage(
     ----------
     book, pyramid, rules, start, horizon, threads, use_blocks
         As in `first_passage`; the history holds the volatilities among its series.
-    options
-        The options of each pool; what was paid for them is in the balances.
+    held, series
+        The options of each pool, and how the history prices them.
+    short_rules, long_counts
+        As in `evaluate_options`.
 
     Raises
     ------
@@ -126,23 +97,26 @@ def option_first_passage(
     >>> from ..instruments import InstrumentTable
     >>> from ..market import MarketHistory
     >>> from ..price_pyramid import build_pyramid
+    >>> from .option_table import OptionTable
+    >>> from .short_option import load_short_option_rules
     >>> times = np.datetime64("2024-01-01", "ns") + np.arange(4) * np.timedelta64(1, "h")
     >>> p = np.column_stack(([100.0, 130.0, 170.0, 170.0], [1e-9] * 4))
     >>> history = MarketHistory(InstrumentTable.linear_perpetuals([]), times, p, p, p, p, [], [-1], np.zeros((4, 0)))
     >>> book = AccountBook(history.instruments, ["a"], ["m"], [""], [0, 1], [0], [60.0], [0, 0], [], [], [], [])
     >>> rules = RuleBook("example", dt.date(2024, 1, 1), {})
-    >>> call = OptionPositions([0, 1], [0], [-1.0], [0], [1], [1.0], [100.0], [1], [np.datetime64("2024-01-02")])
-    >>> outcome = option_first_passage(book, call, build_pyramid(history), rules, 1, horizon=3)
+    >>> call = OptionTable(("C",), ("BTC",), [np.datetime64("2024-01-02")], [100.0], [1], [1.0])
+    >>> held, series = OptionHoldings(call, [0, 1], [0], [-1.0]), OptionSeries([0], [1], [1.0])
+    >>> deribit = load_short_option_rules("deribit_options")
+    >>> outcome = option_first_passage(book, held, series, build_pyramid(history), rules, deribit, 1, horizon=3)
     >>> outcome.breach_bar.tolist(), outcome.equity.round(6).tolist()
     ([2], [-10.0])
     """
     require_same_instruments(book.instruments, pyramid.history.instruments)
     if horizon < 1:
         raise InputError("must be at least one bar", column="horizon", value=horizon)
-    if rules.haircut_of(book.instruments.base, book.instruments.base) is not NO_HAIRCUT:
-        raise InputError("options need a base asset without a haircut", column="asset", value=book.instruments.base)
+    require_options_fit(book, held, rules)
     starts = starts_of(start, len(book), pyramid.bars)
-    legs = _legs(options, pyramid, starts)
+    legs = _legs(held, series, pyramid, starts, short_rules, long_counts)
     layout = lay_out(compile_book(book), compile_rules(rules, book.instruments, book))
     breach_bar, ended = np.empty(len(book), dtype=np.int64), np.empty(len(book), dtype=np.int8)
     equity = np.empty(len(book))
@@ -167,30 +141,37 @@ def option_first_passage(
     return Outcome(starts, breach_bar, ended, equity, horizon)
 
 
-def _legs(options: OptionPositions, pyramid: PricePyramid, starts: IntArray) -> OptionLegs:
-    history = pyramid.history
-    if len(options.pointer) != len(starts) + 1:
-        raise InputError(f"has {len(options.pointer) - 1} pools, the book {len(starts)}", column="pointer")
-    for name in ("price_series", "volatility_series"):
-        series = getattr(options, name)
-        require((series >= 0) & (series < history.close.shape[1]), series, "is not a series of the history", name)
-    away = (options.expiry - history.times[0]) / history.step
-    require(away == np.floor(away), options.expiry, "expiry is not the open of a bar", "expiry")
+def _legs(
+    held: OptionHoldings,
+    series: OptionSeries,
+    pyramid: PricePyramid,
+    starts: IntArray,
+    short_rules: ShortOptionRules,
+    long_counts: bool,
+) -> OptionLegs:
+    history, terms = pyramid.history, held.contracts
+    if len(series.price) != len(terms):
+        raise InputError(f"has {len(series.price)} contracts, the table {len(terms)}", column="price")
+    for name in ("price", "volatility"):
+        column = getattr(series, name)
+        require((column >= 0) & (column < history.close.shape[1]), column, "is not a series of the history", name)
+    away = (terms.expiry - history.times[0]) / history.step
+    require(away == np.floor(away), terms.expiry, "expiry is not the open of a bar", "expiry")
     expiry_bar = away.astype(np.int64)
-    pool = np.repeat(np.arange(len(starts)), np.diff(options.pointer))
-    alive = expiry_bar[options.contract] > starts[pool]
-    require(alive, options.expiry[options.contract], "option has expired at the start", "expiry")
+    alive = expiry_bar[held.contract] > starts[held.pool]
+    require(alive, terms.expiry[held.contract], "option has expired at the start", "expiry")
+    rates = short_rules.call_maintenance, short_rules.put_maintenance
     return OptionLegs(
-        options.pointer,
-        options.contract,
-        options.quantity,
-        options.price_series,
-        options.volatility_series,
-        options.volatility_ratio,
-        options.strike,
-        options.right,
+        held.pointer,
+        held.contract,
+        held.units,
+        series.price,
+        series.volatility,
+        series.ratio,
+        terms.strike,
+        terms.right.astype(np.float64),
         expiry_bar,
-        np.array([options.add_on["call"], options.add_on["put"]], np.float64),
+        np.array([[getattr(rate, name) for name in RATES] for rate in rates]),
         float(history.step / YEAR),
-        float(options.long_counts),
+        float(long_counts),
     )

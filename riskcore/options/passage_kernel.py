@@ -40,8 +40,8 @@ class OptionLegs(NamedTuple):
     strike, right, expiry_bar
         Contract terms; the bar at whose open it expires.
     add_on
-        Maintenance of a short call and of a short put beyond its value: rate of the price less what it is out of the
-        money, least rate of the price, least rate of its own value; shape (2, 3).
+        Maintenance of a short call and of a short put beyond its value: the rates of `ShortRate` in their order, shape
+        (2, 4).
     bar_years
         Length of a bar, years.
     long_counts
@@ -87,7 +87,7 @@ def short_add_on(forward: float, strike: float, right: float, worth: float, add_
     """Maintenance of a short option of one unit beyond its value."""
     rates = add_on[0] if right == CALL else add_on[1]
     out = max(right * (strike - forward), 0.0)
-    return float(max(rates[0] * forward - out, rates[1] * forward, rates[2] * worth))
+    return float(max(rates[0] * forward - out, rates[1] * forward, rates[2] * strike, rates[3] * worth))
 
 
 @njit_kernel

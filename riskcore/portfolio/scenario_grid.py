@@ -24,7 +24,8 @@ class ScenarioGrid:
     volatility
         DOWN (-1), SAME (0) or UP (1); what that means is a `VolatilityShock`.
     weight
-        Share of the profit or loss that counts: below 1 where a far tail is dampened; in (0, 1].
+        How much of the profit or loss counts: below 1 where a far tail is dampened, above where it is amplified; not
+        negative.
 
     Examples
     --------
@@ -47,7 +48,7 @@ class ScenarioGrid:
             )
         require((self.move > -1) & np.isfinite(self.move), self.move, "must be above -1", "move")
         require(np.abs(self.volatility) <= 1, self.volatility, "must be -1, 0 or 1", "volatility")
-        require((self.weight > 0) & (self.weight <= 1), self.weight, "must be in (0, 1]", "weight")
+        require((self.weight >= 0) & np.isfinite(self.weight), self.weight, "must not be negative", "weight")
 
     @classmethod
     def product(cls, moves: ArrayLike, volatilities: ArrayLike, weights: ArrayLike = 1.0) -> ScenarioGrid:
@@ -74,7 +75,8 @@ class VolatilityShock:
     short_power, long_power
         Exponents up to 30 days and beyond.
     floor_days
-        Days to expiry below which the shock grows no more; positive.
+        Days to expiry below which the shock grows no more; the exponent is still that of the days left. At 0 there is
+        none, and an option at expiry has no shock.
     least_up
         Volatility below which an upward shock does not leave it; 0 where the venue has no such floor.
     least_factor
@@ -96,16 +98,17 @@ class VolatilityShock:
     least_factor: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("up", "down", "short_power", "long_power", "least_up", "least_factor"):
+        for name in ("up", "down", "short_power", "long_power", "floor_days", "least_up", "least_factor"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise InputError("must not be negative", column=name, value=getattr(self, name))
-        if not 0 < self.floor_days < np.inf:
-            raise InputError("must be positive", column="floor_days", value=self.floor_days)
 
     def factor(self, days: ArrayLike, direction: ArrayLike) -> FloatArray:
         """What volatility is multiplied by; `days` to expiry and `direction` broadcast."""
-        left = np.maximum(np.asarray(days, np.float64), self.floor_days)
-        reach = (30.0 / left) ** np.where(left <= 30.0, self.short_power, self.long_power)
+        left = np.asarray(days, np.float64)
+        floored = np.maximum(left, self.floor_days)
+        if (floored == 0).any():
+            raise InputError("an option at expiry has no volatility shock without a floor", column="days", value=0.0)
+        reach = (30.0 / floored) ** np.where(left <= 30.0, self.short_power, self.long_power)
         way = np.asarray(direction)
         down = np.maximum(1.0 - self.down * reach, self.least_factor)
         return np.where(way == UP, 1.0 + self.up * reach, np.where(way == DOWN, down, 1.0))

@@ -26,20 +26,25 @@ class Unsupported(Exception):
 
 
 class Inputs(dict[str, Any]):
-    """Inputs of a case; asking for one it lacks makes the case unsupported. `shared` is that block of its file."""
+    """Inputs of a case; asking for one it lacks makes the case unsupported.
 
-    def __init__(self, values: Mapping[str, Any], shared: Mapping[str, Any] = MappingProxyType({})) -> None:
+    `shared` is that block of its file, `rule` the rule of the case in words.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any], shared: Mapping[str, Any] = MappingProxyType({}), rule: str = ""
+    ) -> None:
         super().__init__(values)
-        self.shared = shared
+        self.shared, self.rule = shared, rule
 
     def __missing__(self, key: str) -> Any:
         raise Unsupported(f"no input {key}")
 
     def of(self, key: str) -> Inputs:
-        return Inputs(self[key], self.shared)
+        return Inputs(self[key], self.shared, self.rule)
 
     def each(self, key: str) -> list[Inputs]:
-        return [Inputs(entry, self.shared) for entry in self[key]]
+        return [Inputs(entry, self.shared, self.rule) for entry in self[key]]
 
     def block(self, key: str) -> Any:
         """What an input such as "shared.parameters.A" refers to."""

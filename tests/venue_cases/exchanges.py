@@ -3,29 +3,57 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from margincast.riskcore.account_summary import summarise
 from margincast.riskcore.accounts import CROSS, AccountBook
-from margincast.riskcore.instruments import INVERSE, InstrumentTable
+from margincast.riskcore.basis import carried_forward
+from margincast.riskcore.fee_to_close import account_bankruptcy_price, inverse_cross_liquidation_price
+from margincast.riskcore.instruments import INVERSE, LINEAR, InstrumentTable
 from margincast.riskcore.liquidation_price import cross_liquidation_price
 from margincast.riskcore.margin import evaluate
 from margincast.riskcore.market import MarketState
+from margincast.riskcore.portfolio.deribit_charges import (
+    offset_contingency,
+    short_option_contingency,
+    volatility_change,
+)
+from margincast.riskcore.portfolio.okx_charges import marginal_tier_charge, unit_maintenance, unit_margin
+from margincast.riskcore.rate_modifiers import leveraged_rate
 from margincast.riskcore.rulebook import HaircutSchedule, RuleBook
 from margincast.riskcore.tier_tables import next_deduction
-from margincast.riskcore.venue_replies import equity_of_ratio
+from margincast.riskcore.unified_margin import StatusBands, UnifiedRules, evaluate_unified
+from margincast.riskcore.venue_replies import available_equity, currency_equity, equity_of_ratio, profit_ratio
 
 from .binance import binance_liquidation, binance_tier_lookup
-from .cases import NOW, Inputs, Leg, Unsupported, flat, pool
+from .cases import NOW, Inputs, Leg, Pool, Unsupported, flat, pool
+
+Adapter = Callable[[Inputs], dict[str, Any]]
 
 
 def nautilus_margin(case: Inputs) -> dict[str, Any]:
-    if case["model"] != "standard":
-        raise Unsupported(f"margin model {case['model']}")
-    leg = Leg(case["quantity"], case["price"], case["price"], flat(case["margin_rate"]))
+    rate, model = case["margin_rate"], case["model"]
+    if model not in ("standard", "leveraged"):
+        raise Unsupported(f"margin model {model}")
+    rate = leveraged_rate(rate, case["leverage"]) if model == "leveraged" else rate
+    leg = Leg(case["quantity"], case["price"], case["price"], flat(rate))
     return {"margin": pool([leg], 0.0, multiplier=case["multiplier"]).state().leg_maintenance[0]}
+
+
+def bybit_margin(case: Inputs) -> dict[str, Any]:
+    """A position of a unified account, opened at its mark; margins with the fee to close."""
+    schedule = flat(case["mmr"], case.get("deduction", 0.0), case["leverage"])
+    leg = Leg(case.signed("size"), case["mark"], case["mark"], schedule, case["leverage"])
+    kind = INVERSE if case.get("inverse") else LINEAR
+    book, market, contracts = pool([leg], 0.0, kind, case.get("contract_value", 1.0))
+    bands = StatusBands(1.25, None, 1.0)
+    rules = UnifiedRules("case", contracts.effective_from, contracts, bands, taker_fee=case["taker_fee"])
+    state = evaluate_unified(book, market, rules)
+    return {"im": state.contract_initial[0], "mm": state.contract_maintenance[0]}
 
 
 def nautilus_liquidation(case: Inputs) -> dict[str, Any]:
@@ -41,14 +69,83 @@ def docs_deduction(case: Inputs) -> dict[str, Any]:
 
 
 def docs_profit(case: Inputs) -> dict[str, Any]:
-    leg = Leg(case.signed("qty"), case["entry"], case["mark"], flat(0.01))
-    return {"upnl": pool([leg], 0.0).state().leg_profit[0]}
+    """Linear in `qty`, inverse in `contracts` of `contract_value`, its profit in coin."""
+    inverse = "contracts" in case
+    leg = Leg(case.signed("contracts" if inverse else "qty"), case["entry"], case["mark"], flat(0.01))
+    kind, multiplier = (INVERSE, case.get("contract_value", 1.0)) if inverse else (LINEAR, 1.0)
+    return {"upnl": pool([leg], 0.0, kind, multiplier).state().leg_profit[0]}
+
+
+def docs_portfolio(case: Inputs) -> dict[str, Any]:
+    for key, adapter in PORTFOLIO_EXAMPLES.items():
+        if key in case:
+            return adapter(case)
+    raise Unsupported(f"inputs {', '.join(case)}")
+
+
+def okx_units(case: Inputs) -> dict[str, Any]:
+    adjusted = marginal_tier_charge(case["mr7_raw"], *np.array(case["tiers"], np.float64).T)
+    parts = [case.get(f"mr{k}", 0.0) for k in (1, 2, 3, 4, 5, 6)]
+    spot, decay, vega, basis, rate, extreme = parts
+    margin = case["mr"] if "mr" in case else unit_margin(spot, decay, vega, basis, rate, extreme)
+    return {"mr7_adjusted": adjusted, "mr": margin, "mmr": unit_maintenance(margin, adjusted)}
+
+
+def deribit_short_options(case: Inputs) -> dict[str, Any]:
+    held = case.of("strike_positions")
+    charge = short_option_contingency(held.get("call", 0.0), held.get("put", 0.0), case["per_contract_btc"])
+    return {"contingency_btc": charge}
+
+
+def deribit_offset(case: Inputs) -> dict[str, Any]:
+    return {"contingency_btc": offset_contingency(case["long_btc"], case["short_btc"], case["rate"])}
+
+
+def deribit_volatility(case: Inputs) -> dict[str, Any]:
+    return {"iv_change": volatility_change(case["days"], case["base"], case["power"])}
+
+
+def dederi_forward(case: Inputs) -> dict[str, Any]:
+    return {"forward": carried_forward(case["index"], case["basis"], case["days"])}
+
+
+PORTFOLIO_EXAMPLES = {
+    "mr7_raw": okx_units,
+    "strike_positions": deribit_short_options,
+    "long_btc": deribit_offset,
+    "power": deribit_volatility,
+    "basis": dederi_forward,
+}
+
+
+def docs_inverse_cross(case: Inputs) -> dict[str, Any]:
+    """Bybit's inverse cross liquidation price with its fee; every other documented price is Binance's."""
+    if "contracts" not in case:
+        return binance_liquidation(case)
+    size = case.signed("contracts") if "side" in case else case["contracts"]
+    balance = case["balance"] if "balance" in case else case["account_balance"]
+    fee, rate = case["taker_fee"], case["mmr"]
+    return {
+        "bankruptcy_price": account_bankruptcy_price(size, case["entry"], balance, fee),
+        "liquidation_price": inverse_cross_liquidation_price(size, case["entry"], balance, rate, fee),
+    }
 
 
 def docs_inverse_initial(case: Inputs) -> dict[str, Any]:
     leg = Leg(case["contracts"], case["entry"], case["entry"], flat(0.01, leverage=case["leverage"]), case["leverage"])
     state = pool([leg], 0.0, INVERSE).state()
     return {"position_value": state.leg_notional[0], "initial_margin": state.leg_initial[0]}
+
+
+def docs_maintenance(case: Inputs) -> dict[str, Any]:
+    """Of an inverse position in coin, of a linear one in its quote asset, told at its entry or mark."""
+    inverse = "contracts" in case
+    price = case["mark"] if "mark" in case else case["entry"]
+    leg = Leg(case["contracts" if inverse else "qty"], price, price, flat(case["mmr"], case.get("deduction", 0.0)))
+    kind, multiplier = (INVERSE, case.get("contract_value", 1.0)) if inverse else (LINEAR, 1.0)
+    state = pool([leg], 0.0, kind, multiplier).state()
+    required = state.leg_maintenance[0]
+    return {"position_value": state.leg_notional[0], "maintenance_margin": required, "mm": required}
 
 
 def okx_leg(case: Inputs) -> Leg:
@@ -67,9 +164,43 @@ def okx_ratio(case: Inputs) -> dict[str, Any]:
     return {"margin_ratio": summarise(*account).coverage[0]}
 
 
+def okx_isolated(case: Inputs) -> Pool:
+    """The isolated inverse position of a reply; its margin is the initial margin it was opened with."""
+    schedule = flat(case["mmr"], leverage=case["leverage"])
+    leg = Leg(case.signed("contracts"), case["avg_price"], case["avg_price"], schedule, case["leverage"])
+    opened = pool([leg], 0.0, INVERSE, case["contract_value_usd"]).state()
+    marked = leg._replace(mark=case["mark_implied_by_upl"])
+    margin = case["margin"] if "margin" in case else opened.leg_initial[0]
+    return pool([marked], margin, INVERSE, case["contract_value_usd"], closing_fee=case["taker_fee"])
+
+
 def okx_inverse_maintenance(case: Inputs) -> dict[str, Any]:
-    leg = Leg(case.signed("contracts"), case["avg_price"], case["mark_implied_by_upl"], flat(case["mmr"]))
-    return {"mm": pool([leg], 0.0, INVERSE, case["contract_value_usd"]).state().leg_maintenance[0]}
+    isolated = okx_isolated(case)
+    state = isolated._replace(rules=replace(isolated.rules, closing_fee=0.0)).state()
+    return {"mm": state.leg_maintenance[0], "mmr": state.leg_maintenance[0], "imr": state.leg_initial[0]}
+
+
+def okx_inverse_ratio(case: Inputs) -> dict[str, Any]:
+    return {"margin_ratio": summarise(*okx_isolated(case)).coverage[0]}
+
+
+def okx_inverse_price(case: Inputs) -> dict[str, Any]:
+    return {"liquidation_price": okx_isolated(case).prices()[0]}
+
+
+def okx_inverse_margin(case: Inputs) -> dict[str, Any]:
+    return {"margin": okx_isolated(case).book.balance[0]}
+
+
+def okx_profit(case: Inputs) -> dict[str, Any]:
+    isolated = okx_isolated(case)
+    profit = isolated.state().leg_profit[0]
+    return {"upl": profit, "upl_ratio": profit_ratio(profit, isolated.book.balance[0])}
+
+
+def okx_account(case: Inputs) -> dict[str, Any]:
+    equity = currency_equity(case["cash"], case["upl"], case.get("strategy_equity", 0.0), case.get("liability", 0.0))
+    return {"eq": equity, "avail": available_equity(equity, case.get("frozen", 0.0))}
 
 
 def okx_discount(case: Inputs) -> dict[str, Any]:
@@ -94,6 +225,10 @@ def bitget_margin(case: Inputs) -> dict[str, Any]:
     return {"margin": pool([bitget_leg(case, "entry")], 0.0).state().leg_initial[0]}
 
 
+def bitget_maintenance(case: Inputs) -> dict[str, Any]:
+    return {"mm": pool([bitget_leg(case)], 0.0, closing_fee=case["taker_fee"]).state().maintenance[0]}
+
+
 def bitget_liquidation(case: Inputs) -> dict[str, Any]:
     leg = bitget_leg(case)
     maintenance = pool([leg], 0.0, closing_fee=case["taker_fee"]).state().maintenance[0]
@@ -102,19 +237,31 @@ def bitget_liquidation(case: Inputs) -> dict[str, Any]:
     return {"liquidation_price": float(price)}
 
 
+def by_inverse(inverse: Adapter, linear: Adapter) -> Adapter:
+    return lambda case: (inverse if case.get("inverse") else linear)(case)
+
+
 ADAPTERS = {
     ("nautilus_margin", "initial_margin"): nautilus_margin,
+    ("nautilus_margin", "maintenance_margin"): nautilus_margin,
+    ("nautilus_margin", "margin"): bybit_margin,
     ("nautilus_margin", "liquidation_price"): nautilus_liquidation,
     ("exchange_docs", "tier_table"): docs_deduction,
     ("exchange_docs", "pnl"): docs_profit,
     ("exchange_docs", "initial_margin"): docs_inverse_initial,
-    ("okx_bitget_recorded", "margin"): okx_margin,
-    ("okx_bitget_recorded", "margin_ratio"): okx_ratio,
-    ("okx_bitget_recorded", "maintenance_margin"): okx_inverse_maintenance,
+    ("exchange_docs", "portfolio_margin"): docs_portfolio,
+    ("exchange_docs", "liquidation_price"): docs_inverse_cross,
+    ("exchange_docs", "bankruptcy_price"): docs_inverse_cross,
+    ("exchange_docs", "maintenance_margin"): docs_maintenance,
+    ("exchange_docs", "tier_lookup"): binance_tier_lookup,
+    ("okx_bitget_recorded", "account"): okx_account,
+    ("okx_bitget_recorded", "margin"): by_inverse(okx_inverse_maintenance, okx_margin),
+    ("okx_bitget_recorded", "margin_ratio"): by_inverse(okx_inverse_ratio, okx_ratio),
+    ("okx_bitget_recorded", "maintenance_margin"): by_inverse(okx_inverse_maintenance, bitget_maintenance),
     ("okx_bitget_recorded", "collateral_haircut"): okx_discount,
-    ("okx_bitget_recorded", "initial_margin"): bitget_margin,
-    ("okx_bitget_recorded", "pnl"): bitget_profit,
-    ("okx_bitget_recorded", "liquidation_price"): bitget_liquidation,
+    ("okx_bitget_recorded", "initial_margin"): by_inverse(okx_inverse_margin, bitget_margin),
+    ("okx_bitget_recorded", "pnl"): by_inverse(okx_profit, bitget_profit),
+    ("okx_bitget_recorded", "liquidation_price"): by_inverse(okx_inverse_price, bitget_liquidation),
     ("binance_documentation", "deduction"): docs_deduction,
     ("binance_documentation", "tier_lookup"): binance_tier_lookup,
     ("binance_documentation", "liquidation_price"): binance_liquidation,
