@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from .arrays import BoolArray, FloatArray, IntArray, group_sums
 from .errors import InputError
 from .instruments import INVERSE, InstrumentTable
 from .rulebook import NO_HAIRCUT, HaircutSchedule, RateSchedule, RuleBook
+
+ScheduleT = TypeVar("ScheduleT", RateSchedule, HaircutSchedule)
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,7 @@ def _schedules(rules: RuleBook, table: InstrumentTable, book: AccountBook) -> li
     out: list[RateSchedule | None] = [None] * len(table)
     for i in np.flatnonzero(np.bincount(book.position_instrument, minlength=len(table))):
         try:
-            out[i] = rules.schedule_of(table.symbols[i])
+            out[i] = by_value(rules.schedule_of(table.symbols[i]), "symbol", table.symbols[i])
         except InputError as error:
             row = csr_row_of(book.position_pointer, int(np.argmax(book.position_instrument == i)))
             raise InputError(error.problem, row=row, column=error.column, value=error.value) from None
@@ -222,11 +225,18 @@ def _haircuts(rules: RuleBook, table: InstrumentTable, book: AccountBook) -> lis
     for pointer, asset in ((book.position_pointer, settled), (book.balance_pointer, book.balance_asset)):
         for a in np.flatnonzero(np.bincount(asset, minlength=len(out))):
             try:
-                out[a] = rules.haircut_of(table.assets[a], table.base)
+                out[a] = by_value(rules.haircut_of(table.assets[a], table.base), "asset", table.assets[a])
             except InputError as error:
                 row = csr_row_of(pointer, int(np.argmax(asset == a)))
                 raise InputError(error.problem, row=row, column=error.column, value=error.value) from None
     return out
+
+
+def by_value(schedule: ScheduleT, column: str, name: str) -> ScheduleT:
+    """The schedule itself; one that counts amounts has no value before it is priced, so it raises InputError."""
+    if schedule.unit != "value":
+        raise InputError("its tiers count amounts: price them first with `priced_rules`", column=column, value=name)
+    return schedule
 
 
 def _jumps(schedule: RateSchedule | None, fee: float) -> tuple[float, float, float]:

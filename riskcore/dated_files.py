@@ -20,18 +20,26 @@ class RuleBookFile(NamedTuple):
     path: Path
 
 
-def list_rulebooks() -> list[RuleBookFile]:
+def list_rulebooks(model: str | None = None) -> list[RuleBookFile]:
     """Rule-books that come with margincast, by venue and date.
+
+    Parameters
+    ----------
+    model
+        Only those of this margin model, such as `TIERED`; None lists all.
 
     Examples
     --------
     >>> [book.effective_from.isoformat() for book in list_rulebooks() if book.venue == "hyperliquid"]
     ['2023-02-26', '2024-03-01', '2025-06-01']
+    >>> sorted({book.venue for book in list_rulebooks("size_rates")})
+    ['deribit_futures', 'paradex_perpetuals']
     """
     found = []
     for path in VENUES.glob("*_????-??-??.toml"):
         venue, _, date = path.stem.rpartition("_")
-        found.append(RuleBookFile(venue, dt.date.fromisoformat(date), path))
+        if model is None or model == model_of(read_toml(path)):
+            found.append(RuleBookFile(venue, dt.date.fromisoformat(date), path))
     return sorted(found)
 
 
@@ -64,6 +72,11 @@ TIERED = "tiered"
 """The model of a rule-book file that does not name one: rate schedules on notional."""
 
 
+def model_of(top: Section) -> str:
+    """The margin model a rule-book file names, tiered if it names none."""
+    return top.get("model", str) if "model" in top.values else TIERED
+
+
 def read_dated(path: str | Path, model: str, *keys: str) -> tuple[Section, str, dt.date]:
     """A rule-book file of one margin model as a section that may hold `keys`, with its venue and first day.
 
@@ -73,7 +86,7 @@ def read_dated(path: str | Path, model: str, *keys: str) -> tuple[Section, str, 
         A file that cannot be read or is of another model, an unknown key, a venue or first day that is missing.
     """
     top = read_toml(path)
-    found = top.get("model", str) if "model" in top.values else TIERED
+    found = model_of(top)
     if found != model:
         raise top.error(f"the rules asked for are of the model {model}", "model", found)
     top.allow("venue", "effective_from", "model", "note", *keys)

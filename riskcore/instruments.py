@@ -8,19 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import FloatArray, IntArray, frozen, positions_of, require
+from .arrays import BoolArray, FloatArray, IntArray, TimeArray, frozen, positions_of, require
 from .errors import InputError
 
 LINEAR, INVERSE = 0, 1
-KINDS = {"linear": LINEAR, "inverse": INVERSE}
+KINDS = {"linear": LINEAR, "inverse": INVERSE, "quanto": LINEAR}
 
 
 @dataclass(frozen=True)
 class InstrumentTable:
-    """Perpetuals (or dated futures) and the assets they settle in.
+    """Perpetuals and dated futures and the assets they settle in.
 
     A linear contract of signed quantity q is worth q * multiplier * mark in its settlement asset. An inverse one has a
-    face of `multiplier` units of the quote currency; its profit is q * multiplier * (1/entry - 1/mark), in coin.
+    face of `multiplier` units of the quote currency; its profit is q * multiplier * (1/entry - 1/mark), in coin. A
+    quanto contract is a linear one whose settlement asset is not the currency it is quoted in: its multiplier is the
+    settlement asset paid for each point of price (BitMEX ETHUSD: 0.000001 XBT a dollar).
 
     Parameters
     ----------
@@ -29,11 +31,14 @@ class InstrumentTable:
     kind
         LINEAR (0) or INVERSE (1) for each instrument.
     multiplier
-        Units of the underlying (linear) or of the quote currency (inverse) per contract; positive.
+        Units of the underlying (linear), of the quote currency (inverse) or of the settlement asset a point of price
+        (quanto) per contract; positive.
     settlement
         Position in `assets` of the asset in which profit and loss is paid.
     assets
         Names of all assets, settlement and collateral; unique. The first is the base asset in which equity is told.
+    expiry
+        When each dated future expires, UTC, datetime64[ns]; NaT for perpetuals. None: all are perpetuals.
 
     Raises
     ------
@@ -45,6 +50,8 @@ class InstrumentTable:
     >>> table = InstrumentTable.linear_perpetuals(["BTC", "ETH"], collateral=["BTC"])
     >>> table.assets, table.index_of(["ETH"]).tolist()
     (('USDT', 'BTC'), [1])
+    >>> table.expiry
+    array(['NaT', 'NaT'], dtype='datetime64[ns]')
     """
 
     symbols: tuple[str, ...]
@@ -52,6 +59,7 @@ class InstrumentTable:
     multiplier: FloatArray
     settlement: IntArray
     assets: tuple[str, ...]
+    expiry: TimeArray = None  # type: ignore[assignment]  # replaced below by an array
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -60,13 +68,15 @@ class InstrumentTable:
         set_(self, "kind", frozen(self.kind, np.int8))
         set_(self, "multiplier", frozen(self.multiplier, np.float64))
         set_(self, "settlement", frozen(self.settlement, np.int64))
+        perpetual = np.full(len(self.symbols), "NaT", "datetime64[ns]")
+        set_(self, "expiry", frozen(perpetual if self.expiry is None else self.expiry, "datetime64[ns]"))
         self._check()
 
     def _check(self) -> None:
         n = len(self.symbols)
-        for name, column in (("kind", self.kind), ("multiplier", self.multiplier), ("settlement", self.settlement)):
-            if column.shape != (n,):
-                raise InputError(f"has shape {column.shape}, expected ({n},)", column=name)
+        for name in ("kind", "multiplier", "settlement", "expiry"):
+            if (shape := getattr(self, name).shape) != (n,):
+                raise InputError(f"has shape {shape}, expected ({n},)", column=name)
         for name, names in (("symbols", self.symbols), ("assets", self.assets)):
             repeated = next((i for i, s in enumerate(names) if s in names[:i]), None)
             if repeated is not None:
@@ -95,6 +105,18 @@ class InstrumentTable:
         """The asset in which equity and margin are told."""
         return self.assets[0]
 
+    def expired(self, time: np.datetime64) -> BoolArray:
+        """Whether each contract has expired at an instant: a dated future no longer trades at its expiry.
+
+        Examples
+        --------
+        >>> day = np.datetime64("2024-12-27T08", "ns")
+        >>> table = InstrumentTable(("BTC_241227", "BTC"), [0, 0], [1.0, 1.0], [0, 0], ("USDT",), [day, "NaT"])
+        >>> table.expired(day).tolist()
+        [True, False]
+        """
+        return np.asarray(self.expiry <= time)
+
     def index_of(self, symbols: Sequence[str]) -> IntArray:
         """Positions of instruments by name; an unknown name raises InputError."""
         return positions_of(self.symbols, symbols, "symbol")
@@ -112,6 +134,25 @@ def require_same_instruments(book: InstrumentTable, history: InstrumentTable) ->
         and np.array_equal(book.kind, history.kind)
         and np.array_equal(book.multiplier, history.multiplier)
         and np.array_equal(book.settlement, history.settlement)
+        and np.array_equal(book.expiry, history.expiry, equal_nan=True)
     )
     if not same:
         raise InputError("the book's instruments and assets are not those of the price history", column="instruments")
+
+
+def require_live(table: InstrumentTable, instrument: IntArray, time: np.datetime64) -> None:
+    """Raise InputError for the first of some positions whose contract has expired by an instant.
+
+    Examples
+    --------
+    >>> table = InstrumentTable(("BTC_240628",), [0], [1.0], [0], ("USDT",), [np.datetime64("2024-06-28T08")])
+    >>> require_live(table, np.array([0]), np.datetime64("2024-06-28T07:59"))
+    >>> require_live(table, np.array([0]), np.datetime64("2024-06-28T08:00"))
+    Traceback (most recent call last):
+    margincast.riskcore.errors.InputError: row 0, column expiry: has expired by 2024-06-28T08:00 (found 'BTC_240628')
+    """
+    gone = table.expired(time)[instrument]
+    if gone.any():
+        row = int(np.argmax(gone))
+        name = table.symbols[int(instrument[row])]
+        raise InputError(f"has expired by {time}", row=row, column="expiry", value=name)

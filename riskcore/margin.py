@@ -14,7 +14,7 @@ from .accounts import AccountBook, csr_row_of
 from .arrays import BoolArray, FloatArray, IntArray, group_sums
 from .compiled import CompiledBook, CompiledRules, compile_book, compile_rules
 from .errors import InputError
-from .instruments import INVERSE
+from .instruments import INVERSE, require_live
 from .margin_kernel import margin_pass, settle_tiers
 from .margin_layout import MarginLayout, lay_out, priced
 from .market import MarketState
@@ -79,7 +79,8 @@ def evaluate(book: AccountBook, market: MarketState, rules: RuleBook, *, threads
     Raises
     ------
     InputError
-        A position without a mark or a tier table, a balance without an index price or a haircut.
+        A position without a mark or a tier table or in an expired contract, a balance without an index price or a
+        haircut.
 
     Examples
     --------
@@ -179,11 +180,12 @@ def stage_of(
 
 
 def require_prices(book: AccountBook, market: MarketState) -> None:
-    """Raise InputError for the first position without a mark or balance without an index price."""
+    """Raise InputError for the first position that has expired or has no mark, or balance without an index price."""
     table = book.instruments
     for name, prices, count in (("mark", market.mark, len(table)), ("index", market.index, len(table.assets))):
         if prices.shape != (count,):
             raise InputError(f"has shape {prices.shape}, expected ({count},)", column=name)
+    require_live(table, book.position_instrument, market.time)
     settlement = table.settlement[book.position_instrument]
     _require_price(book, book.position_pointer, market.mark, book.position_instrument, table.symbols, "mark", market)
     _require_price(book, book.balance_pointer, market.index, book.balance_asset, table.assets, "index", market)

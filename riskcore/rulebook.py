@@ -15,6 +15,7 @@ from .arrays import FloatArray, frozen, require
 from .errors import InputError
 
 MaintenanceAt = Literal["price", "mark", "entry"]
+SizeUnit = Literal["value", "amount"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class RateSchedule:
         Highest leverage allowed in each tier; the initial rate is its inverse.
     limit
         Largest notional the venue allows, the cap of the last tier; settlement asset, inf where it names none.
+    unit
+        "value": floors and limit are notionals, as above. "amount": they count contracts (of a loan: units of the
+        asset), and only `priced_rules` of priced_tiers.py makes a schedule of it that margin can be computed with.
 
     Examples
     --------
@@ -52,6 +56,7 @@ class RateSchedule:
     deductions: FloatArray
     max_leverage: FloatArray
     limit: float = math.inf
+    unit: SizeUnit = "value"
 
     def __post_init__(self) -> None:
         for name in ("floors", "rates", "deductions", "max_leverage"):
@@ -63,7 +68,7 @@ class RateSchedule:
             if len(getattr(self, name)) != n:
                 raise InputError(f"has {len(getattr(self, name))} tiers, floors have {n}", column=name)
         rises = np.concatenate(([self.floors[0] == 0], np.diff(self.floors) > 0))
-        require(rises, self.floors, "tier floors must rise from 0", "floors")
+        require(rises & np.isfinite(self.floors), self.floors, "tier floors must rise from 0", "floors")
         require((self.rates > 0) & (self.rates <= 1), self.rates, "must be in (0, 1]", "rates")
         require(np.isfinite(self.deductions), self.deductions, "must be finite", "deductions")
         require(
@@ -74,6 +79,7 @@ class RateSchedule:
         )
         if not self.limit > self.floors[-1]:
             raise InputError("must be above the floor of the last tier", column="limit", value=self.limit)
+        _check_unit(self.unit)
 
     @classmethod
     def marginal(cls, floors: ArrayLike, rates: ArrayLike, max_leverage: ArrayLike) -> RateSchedule:
@@ -128,6 +134,15 @@ class HaircutSchedule:
 
     Each slice of value between two floors counts at its rate (1 - haircut). Negative values (borrowed) count in full.
 
+    Parameters
+    ----------
+    floors
+        Lower bound of each slice, base asset, rising from 0; shape (k,).
+    rates
+        Share of each slice that counts, in [0, 1].
+    unit
+        "value": floors are values, as above. "amount": they are amounts of the asset, see `RateSchedule`.
+
     Examples
     --------
     >>> haircut = HaircutSchedule([0, 1_000_000], [0.95, 0.9])
@@ -137,6 +152,7 @@ class HaircutSchedule:
 
     floors: FloatArray
     rates: FloatArray
+    unit: SizeUnit = "value"
 
     def __post_init__(self) -> None:
         for name in ("floors", "rates"):
@@ -146,6 +162,8 @@ class HaircutSchedule:
         rises = np.concatenate(([self.floors[0] == 0], np.diff(self.floors) > 0))
         require(rises, self.floors, "haircut floors must rise from 0", "floors")
         require((self.rates >= 0) & (self.rates <= 1), self.rates, "must be in [0, 1]", "rates")
+        require(np.isfinite(self.floors), self.floors, "must be finite", "floors")
+        _check_unit(self.unit)
 
     @property
     def offsets(self) -> FloatArray:
@@ -157,6 +175,11 @@ class HaircutSchedule:
         gross = np.asarray(value, np.float64)
         tier = np.maximum(np.searchsorted(self.floors, gross, side="right") - 1, 0)
         return np.where(gross < 0, gross, gross * self.rates[tier] + self.offsets[tier])
+
+
+def _check_unit(unit: str) -> None:
+    if unit not in ("value", "amount"):
+        raise InputError('must be "value" or "amount"', column="unit", value=unit)
 
 
 NO_HAIRCUT = HaircutSchedule(np.zeros(1), np.ones(1))

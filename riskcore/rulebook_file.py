@@ -8,13 +8,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from .compiled import ScheduleT
 from .dated_files import TIERED, read_dated, rulebook_in_force
 from .errors import InputError
 from .rulebook import HaircutSchedule, RateSchedule, RuleBook
-from .tier_tables import schedule_from_tiers
+from .tier_tables import risk_limit_steps, schedule_from_tiers
 from .toml_section import Section, located
 
 GENERIC_VENUE = "generic_usdm"
@@ -22,9 +24,9 @@ GENERIC_VENUE = "generic_usdm"
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "trigger": ("strict", "warning_ratio", "reduce_only_ratio"),
     "liquidation_price": ("maintenance_at", "closing_fee"),
-    "tiers": ("kind", "tables"),
+    "tiers": ("kind", "unit", "tables"),
     "generic": ("kind", "rows", "haircut"),
-    "haircuts": ("assets",),
+    "haircuts": ("unit", "assets"),
 }
 """Sections of a rule-book file and their keys; each also has `source` and `date`."""
 REQUIRED = ("trigger", "liquidation_price")
@@ -104,10 +106,12 @@ def rulebook_hash(rules: RuleBook) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _bits(schedule: RateSchedule | HaircutSchedule | None) -> dict[str, list[str | None]] | None:
+def _bits(schedule: RateSchedule | HaircutSchedule | None) -> dict[str, object] | None:
     if schedule is None:
         return None
-    return {name: [_hex(v) for v in np.atleast_1d(values)] for name, values in vars(schedule).items()}
+    columns = {name: values for name, values in vars(schedule).items() if name != "unit"}
+    bits: dict[str, object] = {name: [_hex(v) for v in np.atleast_1d(values)] for name, values in columns.items()}
+    return bits if schedule.unit == "value" else bits | {"unit": schedule.unit}
 
 
 def _hex(value: float | None) -> str | None:
@@ -123,17 +127,30 @@ def read_rulebook(path: str | Path) -> RuleBook:
         Names the file, section and key of what is unknown, missing or wrong, and the row of a tier table.
     """
     top, venue, effective_from = read_dated(path, TIERED, "base", *SECTIONS)
+    return rulebook_of(top, venue, effective_from)
+
+
+def rulebook_of(
+    top: Section, venue: str, effective_from: dt.date, schedules: Mapping[str, RateSchedule] | None = None
+) -> RuleBook:
+    """The rule-book in the sections of a file of any model; `schedules` are given where it holds no tier tables.
+
+    Raises
+    ------
+    InputError
+        As `read_rulebook`.
+    """
     sections = {name: top.sourced(name, *SECTIONS[name]) for name in SECTIONS if name in top.values or name in REQUIRED}
-    if not {"tiers", "generic"} & sections.keys():
+    if schedules is None and not {"tiers", "generic"} & sections.keys():
         raise top.error("needs a [tiers] or a [generic] section", "")
-    schedules, aliases = _schedules(sections["tiers"]) if "tiers" in sections else ({}, {})
+    read, aliases = schedules_of(sections["tiers"]) if "tiers" in sections else ({}, {})
     trigger, liquidation_price = sections["trigger"], sections["liquidation_price"]
     with located(top):
         return RuleBook(
             venue=venue,
             effective_from=effective_from,
-            schedules=schedules,
-            haircuts=_haircuts(sections["haircuts"]) if "haircuts" in sections else {},
+            schedules={**(schedules or {}), **read},
+            haircuts=haircuts_of(sections["haircuts"]) if "haircuts" in sections else {},
             generic=_generic_schedule(sections.get("generic")),
             generic_haircut=_generic_haircut(sections.get("generic")),
             base=top.get("base", str),
@@ -149,21 +166,22 @@ def read_rulebook(path: str | Path) -> RuleBook:
         )
 
 
-def _schedules(tiers: Section) -> tuple[dict[str, RateSchedule], dict[str, str]]:
+def schedules_of(tiers: Section) -> tuple[dict[str, RateSchedule], dict[str, str]]:
+    """Schedules and aliases of a section of tier tables: its `kind`, `unit` and `tables`."""
     kind = tiers.get("kind", str)
     schedules: dict[str, RateSchedule] = {}
     aliases: dict[str, str] = {}
     for place, values in enumerate(tiers.get("tables", list)):
         if not isinstance(values, dict):
             raise tiers.error("must be a table with symbols and rows", f"tables[{place}]", values)
-        table = Section(tiers.file, f"tiers.tables[{place}]", values)
-        table.allow("symbols", "aliases", "rows")
+        table = Section(tiers.file, f"{tiers.name}.tables[{place}]", values)
+        table.allow("symbols", "aliases", "rows", "steps")
         symbols = _names(table, "symbols", table.get("symbols", list))
-        others = _names(table, "aliases", table.values.get("aliases", []))
+        others = _names(table, "aliases", table.get("aliases", list) if "aliases" in table.values else [])
         if not symbols or (others and len(symbols) > 1):
             raise table.error("needs one symbol, or several without aliases", "symbols", symbols)
         table = replace(table, name=f"{table.name} {symbols[0]}")
-        schedule = _schedule(table, kind)
+        schedule = in_unit(schedule_of_rows(table, kind), tiers)
         for name in (*symbols, *others):
             if name in schedules or name in aliases:
                 raise table.error("is named twice", "symbols", name)
@@ -179,22 +197,47 @@ def _names(table: Section, key: str, names: list[object]) -> list[str]:
     return [str(name) for name in names]
 
 
-def _schedule(table: Section, kind: str) -> RateSchedule:
+def in_unit(schedule: ScheduleT, section: Section) -> ScheduleT:
+    """A schedule in the `unit` its section names, if it names one."""
+    if "unit" not in section.values:
+        return schedule
+    with located(section):
+        return replace(schedule, unit=section.get("unit", str))  # type: ignore[arg-type]  # checked there
+
+
+def schedule_of_rows(table: Section, kind: str) -> RateSchedule:
+    """Schedule of the `rows`, and `steps` if any, of a table."""
     rows = table.get("rows", list)
+    for row, values in enumerate(rows):
+        if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+            raise InputError("a tier is a list of numbers", file=table.file, row=row, column=table.name, value=values)
+    if "steps" in table.values:
+        rows = [*rows, *_stepped(table, rows)]
     return schedule_from_tiers(rows, kind, file=table.file, table=table.name)  # type: ignore[arg-type]  # checked there
 
 
+def _stepped(table: Section, rows: list[Any]) -> list[tuple[float, float, float, float]]:
+    steps = table.part("steps")
+    steps.allow("size", "rate", "initial", "count")
+    if not rows or len(rows[-1]) < 4:
+        raise table.error("steps need a tier to go on from", "rows", rows)
+    size, rate, initial = (steps.get(key, float) for key in ("size", "rate", "initial"))
+    with located(table):
+        return risk_limit_steps(rows[-1], size, rate, initial, steps.get("count", int))
+
+
 def _generic_schedule(generic: Section | None) -> RateSchedule | None:
-    return None if generic is None else _schedule(generic, generic.get("kind", str))
+    return None if generic is None else schedule_of_rows(generic, generic.get("kind", str))
 
 
 def _generic_haircut(generic: Section | None) -> HaircutSchedule | None:
     return _haircut(generic, "haircut") if generic is not None and "haircut" in generic.values else None
 
 
-def _haircuts(haircuts: Section) -> dict[str, HaircutSchedule]:
+def haircuts_of(haircuts: Section) -> dict[str, HaircutSchedule]:
+    """Haircut schedules of a section: its `unit` and `assets`."""
     assets = replace(haircuts, name="haircuts.assets", values=haircuts.get("assets", dict))
-    return {name: _haircut(assets, name) for name in assets.values}
+    return {name: in_unit(_haircut(assets, name), haircuts) for name in assets.values}
 
 
 def _haircut(section: Section, key: str) -> HaircutSchedule:

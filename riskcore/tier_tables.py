@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .errors import InputError
-from .rulebook import RateSchedule
+from .rulebook import RateSchedule, SizeUnit
 
 TierKind = Literal["marginal", "cliff"]
 
@@ -166,11 +167,55 @@ def schedule_from_leverage(floors: ArrayLike, max_leverage: ArrayLike) -> RateSc
     return RateSchedule.marginal(floors, 0.5 / leverage, leverage)
 
 
+def risk_limit_steps(
+    last: Sequence[float], size: float, rate: float, initial: float, count: int
+) -> list[tuple[float, float, float, float]]:
+    """Tiers above `last`, each `size` wider than the one below and asking `rate` and `initial` more.
+
+    Parameters
+    ----------
+    last
+        The tier the steps go on from: (floor, cap, maintenance rate, max leverage).
+    size
+        Width of a tier.
+    rate, initial
+        What each step adds to the maintenance and to the initial rate, fractions.
+    count
+        Number of steps; those whose initial rate would pass 1 are left out.
+
+    Notes
+    -----
+    Rates are rounded to twelve places, so that steps of 0.5% add up to the figures a venue prints.
+    Sources: BitMEX risk limits (base, step, and base maintenance margin added to both rates at each step); OKX position
+    tiers ("increase by ... from the previous tier").
+
+    Examples
+    --------
+    BitMEX's own table for XBTUSD: 200 XBT at 0.5% and 1%, steps of 150 XBT.
+
+    >>> risk_limit_steps((0, 200, 0.005, 100), 150, 0.005, 0.005, 2)
+    [(200, 350, 0.01, 66.66666666666667), (350, 500, 0.015, 50.0)]
+    """
+    _, cap, maintenance, leverage = last[:4]
+    for name, step in (("size", size), ("rate", rate), ("initial", initial), ("count", count)):
+        if not 0 < step < math.inf:
+            raise InputError("must be positive", column=f"steps {name}", value=step)
+    tiers = []
+    for step in range(1, count + 1):
+        asked = 1.0 / leverage + step * initial
+        if asked > 1.0 + 1e-12:
+            break
+        tiers.append((cap, cap + size, round(maintenance + step * rate, 12), 1.0 / round(asked, 12)))
+        cap += size
+    return tiers
+
+
 def schedules_from_brackets(
     brackets: Mapping[str, Any] | Iterable[Mapping[str, Any]],
     kind: TierKind = "marginal",
     *,
     quote: str | None = None,
+    unit: SizeUnit = "value",
     file: object = None,
 ) -> dict[str, RateSchedule]:
     """Schedules of many contracts from a venue's whole tier table.
@@ -186,6 +231,9 @@ def schedules_from_brackets(
     quote
         Keep only perpetuals quoted in this asset and name them by their coin, as market folders do: with "USDT" both
         "BTCUSDT" and "BTC/USDT:USDT" become "BTC". None keeps all, under the names they have.
+    unit
+        "amount": the tiers count whole contracts, as ccxt gives OKX's, whose tier up to 500 is followed by one from
+        501; see `RateSchedule`.
     file
         Where the table was read, for error messages.
 
@@ -209,8 +257,20 @@ def schedules_from_brackets(
         if name in schedules:
             raise InputError("has two tier tables", file=file, row=row, column="symbol", value=symbol)
         rows = [_row(tier, file, symbol) for tier in tiers]
-        schedules[name] = schedule_from_tiers(rows, kind, file=file, table=symbol)
+        rows = _whole_contracts(rows) if unit == "amount" else rows
+        schedules[name] = replace(schedule_from_tiers(rows, kind, file=file, table=symbol), unit=unit)
     return schedules
+
+
+def _whole_contracts(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Tiers that end where the next begins, one contract after their cap."""
+    caps = [row[1] for row in rows]
+    for place, (below, row) in enumerate(pairwise(rows)):
+        try:
+            caps[place] = row[0] if float(row[0]) - float(below[1]) == 1 else below[1]
+        except (TypeError, ValueError, IndexError):
+            continue  # refused by place when the schedule is made
+    return [(row[0], cap, *row[2:]) for row, cap in zip(rows, caps, strict=True)]
 
 
 def _tables(brackets: Mapping[str, Any] | Iterable[Mapping[str, Any]], file: object) -> list[tuple[str, list[Any]]]:

@@ -42,3 +42,43 @@ def equity_of_ratio(maintenance: ArrayLike, margin_ratio: ArrayLike) -> FloatArr
     80.0
     """
     return np.asarray(np.asarray(maintenance, np.float64) / np.asarray(margin_ratio, np.float64))
+
+
+def currency_equity(
+    cash: ArrayLike, profit: ArrayLike, strategies: ArrayLike = 0.0, liability: ArrayLike = 0.0
+) -> FloatArray:
+    """Equity of one currency of an account: cash + unrealised profit + equity in strategies - liability.
+
+    Units of the currency. Source: OKX account reply, `eq`; `cash` is its cashBal, `liability` what it lists apart.
+
+    Examples
+    --------
+    >>> float(currency_equity(100.0, -5.0, 20.0, 1.0))
+    114.0
+    """
+    parts = (np.asarray(part, np.float64) for part in (cash, profit, strategies, liability))
+    own, gained, apart, owed = parts
+    return np.asarray(own + gained + apart - owed)
+
+
+def available_equity(equity: ArrayLike, frozen: ArrayLike) -> FloatArray:
+    """Equity of one currency that orders and positions do not hold: max(equity - frozen, 0). Source: OKX, `availEq`.
+
+    Examples
+    --------
+    >>> available_equity([114.0, 10.0], [14.0, 20.0]).tolist()
+    [100.0, 0.0]
+    """
+    return np.maximum(np.asarray(equity, np.float64) - np.asarray(frozen, np.float64), 0.0)
+
+
+def profit_ratio(profit: ArrayLike, margin: ArrayLike) -> FloatArray:
+    """Unrealised profit over the initial margin of a position (OKX `uplRatio`, Binance ROI); NaN without margin.
+
+    Examples
+    --------
+    >>> profit_ratio([5.0, 1.0], [50.0, 0.0]).tolist()
+    [0.1, nan]
+    """
+    asked = np.asarray(margin, np.float64)
+    return np.asarray(np.asarray(profit, np.float64) / np.where(asked == 0, np.nan, asked))

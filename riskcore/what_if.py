@@ -1,14 +1,15 @@
-"""Books as they would be after a deposit or a reduction."""
+"""Books as they would be after a deposit, a reduction or a fill."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .accounts import AccountBook
-from .arrays import FloatArray, IntArray
+from .accounts import CROSS, AccountBook
+from .arrays import BoolArray, FloatArray, IntArray, require
 from .errors import InputError
 from .instruments import INVERSE
 from .market import MarketState
@@ -61,6 +62,183 @@ def with_reduction(book: AccountBook, fraction: ArrayLike, market: MarketState) 
     realised = np.where(inverse, size * (1 / entry - 1 / mark), size * (mark - entry))
     smaller = replace(book, quantity=book.quantity * (1 - closed[pool]))
     return _with_balances(smaller, pool, table.settlement[instrument], realised)
+
+
+def with_fill(
+    book: AccountBook,
+    instrument: ArrayLike,
+    quantity: ArrayLike,
+    price: ArrayLike,
+    *,
+    fee_rate: ArrayLike = 0.0,
+    leverage: ArrayLike = np.nan,
+    netting: bool = True,
+) -> AccountBook:
+    """The book after each pool has been filled once; every argument is a scalar or has shape (n_pools,).
+
+    Parameters
+    ----------
+    book
+        The pools.
+    instrument, quantity, price
+        Instrument position, signed contracts (0: nothing is filled) and fill price, quote units.
+    fee_rate
+        Fee, fraction of the notional filled, taken from the balance of the settlement asset; negative for a rebate.
+    leverage
+        Chosen for the position that grows or is opened; NaN leaves that of the position, and the highest of a new one.
+    netting
+        True: what is filled closes legs of the other side first, in the book's order, its profit at the fill price is
+        paid to the balance, and the rest joins the first leg of its side at the average entry price (harmonic for
+        inverse contracts), so that equity moves only by the fee and by (mark - fill price). False: hedge mode, the
+        fill joins its side and closes nothing.
+
+    Raises
+    ------
+    InputError
+        An unknown instrument, a quantity or fee that is not finite, a price or leverage that is not positive, an
+        instrument that is not that of an isolated pool.
+
+    Examples
+    --------
+    A long of 1 at 100 sells 3 at 110: a profit of 10 and a short of 2.
+
+    >>> from .instruments import InstrumentTable
+    >>> table = InstrumentTable.linear_perpetuals(["BTC"])
+    >>> book = AccountBook(table, ["a"], ["main"], [""], [0, 0], [], [], [0, 1], [0], [1.0], [100.0], [np.nan])
+    >>> after = with_fill(book, 0, -3.0, 110.0, fee_rate=0.001)
+    >>> after.quantity.tolist(), after.entry_price.tolist(), after.balance.round(9).tolist()
+    ([-2.0], [110.0], [9.67])
+    """
+    n = (len(book),)
+    fill = _Fill(
+        np.broadcast_to(np.asarray(instrument, np.int64), n),
+        np.broadcast_to(np.asarray(quantity, np.float64), n),
+        np.broadcast_to(np.asarray(price, np.float64), n),
+        np.broadcast_to(np.asarray(fee_rate, np.float64), n),
+        np.broadcast_to(np.asarray(leverage, np.float64), n),
+    )
+    _check_fill(book, fill)
+    legs = _Legs(book, fill)
+    profit = legs.close(fill) if netting else np.zeros(n)
+    legs.join(fill)
+    table = book.instruments
+    paid = np.abs(fill.quantity) * fill.fee_rate * np.where(legs.inverse, 1 / fill.price, fill.price)
+    done = np.flatnonzero(fill.quantity)
+    cash = table.multiplier[fill.instrument] * (profit - paid)
+    return _with_balances(legs.book(fill), done, table.settlement[fill.instrument[done]], cash[done])
+
+
+class _Fill(NamedTuple):
+    instrument: IntArray
+    quantity: FloatArray
+    price: FloatArray
+    fee_rate: FloatArray
+    leverage: FloatArray
+
+
+class _Legs:
+    """The positions of a book while each pool is filled; `rest` is what is left of each fill, without its sign."""
+
+    def __init__(self, book: AccountBook, fill: _Fill) -> None:
+        self.before = book
+        self.pool = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
+        self.size, self.entry = np.array(book.quantity), np.array(book.entry_price)
+        self.leverage = np.array(book.leverage)
+        self.inverse = book.instruments.kind[fill.instrument] == INVERSE
+        self.rest = np.abs(fill.quantity)
+        self.side = np.where(
+            book.position_instrument == fill.instrument[self.pool], self.size * fill.quantity[self.pool], 0.0
+        )
+
+    def close(self, fill: _Fill) -> FloatArray:
+        """Close legs of the other side; the profit of each pool in units of the multiplier."""
+        profit = np.zeros(len(self.rest))
+        for legs in _in_turn(self.side < 0, self.before.position_pointer):
+            of, sign = self.pool[legs], np.sign(self.size[legs])
+            closed = np.minimum(np.abs(self.size[legs]), self.rest[of])
+            paid, got = self.entry[legs], fill.price[of]
+            profit[of] += sign * closed * np.where(self.inverse[of], 1 / paid - 1 / got, got - paid)
+            self.size[legs] -= sign * closed
+            self.rest[of] -= closed
+        return profit
+
+    def join(self, fill: _Fill) -> None:
+        """Add what is left to the first leg of its side, where there is one."""
+        for legs in _in_turn((self.side > 0) & (self.rest[self.pool] > 0), self.before.position_pointer)[:1]:
+            of = self.pool[legs]
+            old, new, paid, got = np.abs(self.size[legs]), self.rest[of], self.entry[legs], fill.price[of]
+            linear, harmonic = (old * paid + new * got) / (old + new), (old + new) / (old / paid + new / got)
+            self.entry[legs] = np.where(self.inverse[of], harmonic, linear)
+            self.size[legs] += np.sign(fill.quantity[of]) * new
+            self.leverage[legs] = np.where(np.isnan(fill.leverage[of]), self.leverage[legs], fill.leverage[of])
+            self.rest[of] = 0.0
+
+    def book(self, fill: _Fill) -> AccountBook:
+        """The book with these positions, those of size 0 gone, and a new one where something is left of the fill."""
+        kept, opened = np.flatnonzero(self.size), np.flatnonzero(self.rest > 0)
+        pools = np.concatenate((self.pool[kept], opened))
+        order = np.argsort(pools, kind="stable")
+        instrument = np.concatenate((self.before.position_instrument[kept], fill.instrument[opened]))
+        size = np.concatenate((self.size[kept], np.sign(fill.quantity[opened]) * self.rest[opened]))
+        return replace(
+            self.before,
+            position_pointer=np.searchsorted(pools[order], np.arange(len(self.rest) + 1)).astype(np.int64),
+            position_instrument=instrument[order],
+            quantity=size[order],
+            entry_price=np.concatenate((self.entry[kept], fill.price[opened]))[order],
+            leverage=np.concatenate((self.leverage[kept], fill.leverage[opened]))[order],
+        )
+
+
+def _check_fill(book: AccountBook, fill: _Fill) -> None:
+    table = book.instruments
+    known = (fill.instrument >= 0) & (fill.instrument < len(table))
+    require(known, fill.instrument, "unknown instrument position", "instrument")
+    require(np.isfinite(fill.quantity), fill.quantity, "must be a finite number", "quantity")
+    require((fill.price > 0) & np.isfinite(fill.price), fill.price, "must be positive", "price")
+    require(np.isfinite(fill.fee_rate), fill.fee_rate, "must be a finite number", "fee_rate")
+    usable = np.isnan(fill.leverage) | ((fill.leverage > 0) & np.isfinite(fill.leverage))
+    require(usable, fill.leverage, "must be positive", "leverage")
+    symbol = np.array(table.symbols)[fill.instrument]
+    right = (book.isolated == CROSS) | (book.isolated == symbol) | (fill.quantity == 0)
+    require(right, symbol, "is not the instrument of the isolated pool", "instrument")
+
+
+def _in_turn(chosen: BoolArray, pointer: IntArray) -> list[IntArray]:
+    """Chosen entries of CSR rows in rounds: the first of each row, the second of each, and so on."""
+    entries = np.flatnonzero(chosen)
+    before = np.concatenate(([0], np.cumsum(chosen)))
+    row = np.searchsorted(pointer, entries, side="right") - 1
+    turn = before[entries] - before[pointer[row]]
+    return [entries[turn == k] for k in range(int(turn.max(initial=-1)) + 1)]
+
+
+def with_transfer(
+    book: AccountBook, source: ArrayLike, target: ArrayLike, asset: ArrayLike, amount: ArrayLike
+) -> AccountBook:
+    """The book after amounts of assets have moved from pools to pools; arguments are scalars or of one length.
+
+    Only the arithmetic: `sub_accounts.transfer` asks whether the source may let it go.
+
+    Examples
+    --------
+    >>> from .instruments import InstrumentTable
+    >>> table = InstrumentTable.linear_perpetuals(["BTC"])
+    >>> book = AccountBook(table, ["a", "a"], ["x", "y"], ["", ""], [0, 1, 1], [0], [9.0], [0, 0, 0], [], [], [], [])
+    >>> with_transfer(book, 0, 1, 0, 4.0).balance.tolist()
+    [9.0, -4.0, 4.0]
+    """
+    sources, targets, assets = (np.atleast_1d(np.asarray(c, np.int64)) for c in (source, target, asset))
+    sources, targets, assets, amounts = np.broadcast_arrays(sources, targets, assets, np.asarray(amount, np.float64))
+    for column, places, known in (
+        ("source", sources, len(book)),
+        ("target", targets, len(book)),
+        ("asset", assets, len(book.instruments.assets)),
+    ):
+        require((places >= 0) & (places < known), places, "is not there", column)
+    require(np.isfinite(amounts) & (amounts >= 0), amounts, "must be a number not below 0", "amount")
+    both = np.concatenate((sources, targets))
+    return _with_balances(book, both, np.concatenate((assets, assets)), np.concatenate((-amounts, amounts)))
 
 
 def _with_balances(book: AccountBook, pool: IntArray, asset: IntArray, amount: FloatArray) -> AccountBook:
