@@ -18,7 +18,8 @@ from .rulebook import RuleBook
 Preview = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 """Available margin after an order of each size, and its `Refusal`."""
 SHRINK = 1e-12
-"""By what fraction the exact root is taken back, at most a few times, until its own evaluation accepts it."""
+"""By what fraction the root is first taken back (or by one lot), then four times as much, until its own evaluation
+accepts it: the rounding of the root is that of the pool's equity, which may be much larger than the order."""
 
 
 def largest_order(
@@ -196,8 +197,7 @@ def _taken(size: float, reducing: float, lot: float, preview: Preview) -> float:
         return max(size, 0.0)
     if lot:
         size = math.floor(size / lot * (1 + SHRINK)) * lot
-    for _ in range(8):
-        if size <= 0 or size <= reducing or preview(np.array([size]))[1][0] == Refusal.NONE:
-            return max(size, 0.0)
-        size = size - lot if lot else size * (1 - SHRINK)
-    return max(size, reducing)
+    back = lot if lot else size * SHRINK
+    while size > reducing and preview(np.array([size]))[1][0] != Refusal.NONE:
+        size, back = size - back, 4 * back
+    return max(size, 0.0) if lot else max(size, reducing)

@@ -44,7 +44,7 @@ def window_need(headroom: FloatArray, delay: int, *, profits_move: bool = True) 
     steps, width = need.shape[1], 1
     window = need.copy()
     while width < min(delay + 1, steps):
-        ahead = min(width, delay - width)
+        ahead = min(width, delay + 1 - width)
         window[:, : steps - ahead] = np.maximum(window[:, : steps - ahead], window[:, ahead:].copy())
         width += ahead
     return window

@@ -356,7 +356,8 @@ def test_charges_by_hand() -> None:
         arrays = risk_arrays(table, prices, rule_of(UnitRule(GRID, SHOCK, net_rights=nets)))
         rows = unit_rows(book, table)
         found = dict(zip(MEASURES, exposures(leg_exposures(book, arrays, rows), rows)[0], strict=True))
-        option_delta = (book.quantity * arrays.delta)[:3].sum()
+        deltas = book.quantity * arrays.delta
+        option_delta = deltas[:3].sum()
         expected = {
             "short_option": short,
             "short_option_amount": short / 100.0,
@@ -366,6 +367,8 @@ def test_charges_by_hand() -> None:
             "offset": 500.0,
             "option": 9 * 2 * 100.0,
             "contract": 20.0,
+            "option_contract": 9.0,
+            "hedged": min(deltas[deltas > 0].sum(), -deltas[deltas < 0].sum()),
         }
         assert found == pytest.approx(expected, rel=1e-12)
 

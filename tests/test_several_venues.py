@@ -196,6 +196,13 @@ def test_the_nearest_donor_gives_first():
     assert run.added.tolist() == [[0.0, -20.0, 20.0]]
 
 
+def test_what_is_on_its_way_is_not_asked_for_again():
+    headroom = np.tile([100.0, 5.0], (1, 6, 1))
+    run = run_venues(VenuePaths(("rich", "poor"), headroom, headroom), Links.uniform(2, 3), policies(2), np.zeros(2))
+    assert run.sent.tolist() == [20.0]
+    assert run.added.tolist() == [[-20.0, 20.0]]
+
+
 def test_contagion_by_hand():
     # x has what y and z will need; it fails at step 1 and takes 40 of what it holds
     headroom = np.array([[[60.0, 20.0, 20.0], [80.0, 5.0, 20.0], [80.0, -5.0, 5.0], [80.0, -5.0, -5.0]]])

@@ -46,6 +46,9 @@ def test_withdrawals_by_hand():
     book = pools((0.0, 150.0, [(25.0, 100.0)]))
     assert withdrawable(book, MARKET, RULES, "ETH").tolist() == [pytest.approx((500 + 650 / 0.9) / 10)]
     assert withdrawable(book, MARKET, RULES, "USDT").tolist() == [0.0]
+    # under 1,050 only 100 of collateral value may go, all of it from the slice at 50%
+    larger = pools((0.0, 150.0, [(105.0, 100.0)]))
+    assert withdrawable(larger, MARKET, RULES, "ETH").tolist() == [pytest.approx(20.0)]
     # a profit of 250 pays the initial margin, but only where it counts
     rich = pools((100.0, 0.0, [(25.0, 90.0)]))
     assert withdrawable(rich, MARKET, RULES, "USDT").tolist() == [100.0]

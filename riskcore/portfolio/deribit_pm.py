@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import FloatArray, IntArray, frozen, group_sums
 from ..errors import InputError
 from .contracts import INVERSE, INVERSE_OPTION, LINEAR, OPTION, ContractPrices, ContractTable, PositionBook
+from .expiry_netting import expiry_nets
 from .exposures import UnitRows
 from .portfolio_rule import PortfolioRule, UnitRule
 from .risk_arrays import RiskArrays, risk_arrays
@@ -325,14 +326,8 @@ def _roll_shock(
     book: PositionBook, arrays: RiskArrays, rows: UnitRows, prices: ContractPrices, figures: list[DeribitUnit]
 ) -> FloatArray:
     """Shock of each row: every expiry alone, so that one does not pay for another; perpetuals take the least move."""
-    contracts, held = arrays.contracts, book.contract
-    expiry, place = np.unique(contracts.expiry.astype(np.int64), return_inverse=True)
-    key, which = np.unique(rows.row_of_entry * len(expiry) + place.ravel()[held], return_inverse=True)
-    delta = np.abs(group_sums(which.ravel(), book.quantity * arrays.delta[held], len(key)))
-    years = np.zeros(len(key))
-    years[which.ravel()] = np.nan_to_num(prices.years(contracts)[held], nan=0.0)
-    row = key // len(expiry)
+    nets = expiry_nets(book, arrays.contracts, prices, rows, book.quantity * arrays.delta[book.contract])
     least, annual = (np.array([getattr(one, n) for one in figures]) for n in ("least_move", "annualised_move"))
-    unit = rows.unit[row]
-    move = np.maximum(least[unit], np.expm1(annual[unit] * np.maximum(years, 0.0)))
-    return group_sums(row, move * delta, len(rows))
+    unit = rows.unit[nets.row]
+    move = np.maximum(least[unit], np.expm1(annual[unit] * nets.years))
+    return group_sums(nets.row, move * np.abs(nets.net), len(rows))

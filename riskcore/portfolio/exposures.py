@@ -94,6 +94,8 @@ def leg_exposures(
         "offset": offset,
         "option": lambda: gross(contracts.is_option[held]),
         "contract": lambda: size,
+        "option_contract": lambda: np.where(contracts.is_option[held], size, 0.0),
+        "hedged": lambda: _lesser_side(quantity * arrays.delta[held], row, len(rows)),
     }
     out = np.zeros((len(held), len(MEASURES)))
     for name in measures:

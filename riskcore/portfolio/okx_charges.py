@@ -128,3 +128,89 @@ def hedged_notional(long: ArrayLike, short: ArrayLike) -> FloatArray:
     [80.0, 0.0]
     """
     return np.minimum(np.maximum(np.asarray(long, np.float64), 0.0), np.abs(np.asarray(short, np.float64)))
+
+
+def currency_hedges(cash_delta: ArrayLike, pairs: ArrayLike) -> FloatArray:
+    """Notional hedged across each pair of currencies (MR9), pair after pair, each using up what it hedges.
+
+    Parameters
+    ----------
+    cash_delta
+        Cash delta of risk units by currency, USD; shape (n_units, n_currencies).
+    pairs
+        Positions of the two currencies of each pair, in order; shape (n_pairs, 2).
+
+    Notes
+    -----
+    Source: OKX help centre, portfolio margin mode with merged risk units: min(|USDT delta|, |USD delta|) where the two
+    have opposite signs, else nothing. The order of the pairs is from memory.
+
+    Examples
+    --------
+    Long 100 in USDT, short 80 in USD and 30 in USDC; USDT against USD first, then USDT against USDC:
+
+    >>> currency_hedges([[100.0, -30.0, -80.0]], [[0, 2], [0, 1], [1, 2]]).tolist()
+    [[80.0, 20.0, 0.0]]
+    """
+    left = np.array(cash_delta, np.float64, ndmin=2, copy=True)
+    hedged = np.zeros((len(left), len(np.asarray(pairs))))
+    for place, (one, other) in enumerate(np.asarray(pairs, np.int64)):
+        opposite = left[:, one] * left[:, other] < 0
+        amount = np.where(opposite, np.minimum(np.abs(left[:, one]), np.abs(left[:, other])), 0.0)
+        hedged[:, place] = amount
+        for side in (one, other):
+            left[:, side] -= np.sign(left[:, side]) * amount
+    return hedged
+
+
+def depeg_charge(hedged: ArrayLike, caps: ArrayLike, rates: ArrayLike, distance: ArrayLike = 0.0) -> FloatArray:
+    """Depeg charge (MR9) on notionals hedged across two currencies: each slice at the rate of its tier.
+
+    Parameters
+    ----------
+    hedged
+        USD, not negative; any shape.
+    caps, rates
+        Upper bound of each tier and its least rate; what is above the last cap is charged at the last rate.
+    distance
+        How far the price of one currency in the other is from 1; a tier's rate is never below it. Broadcasts with
+        `hedged`.
+
+    Notes
+    -----
+    Source: OKX help centre: the factor of a tier depends on the index price and has a least value (0.5% in the first
+    tier, 1% in the second). That it is otherwise the distance from the peg is from memory.
+
+    Examples
+    --------
+    >>> float(depeg_charge(3e6, [1e6, 5e6], [0.005, 0.01])), float(depeg_charge(1e6, [1e6], [0.005], distance=0.03))
+    (25000.0, 30000.0)
+    """
+    amount, away = np.broadcast_arrays(np.asarray(hedged, np.float64), np.asarray(distance, np.float64))
+    out = np.empty(amount.shape)
+    for place in np.ndindex(amount.shape):
+        least = np.maximum(np.asarray(rates, np.float64), away[place])
+        out[place] = marginal_tier_charge(amount[place], caps, least)
+    return out
+
+
+def borrowing_margin(borrowed: ArrayLike, caps: ArrayLike, rates: ArrayLike) -> FloatArray:
+    """Borrowing margin (MR8): the rate of the tier a loan has reached, on the whole loan.
+
+    Parameters
+    ----------
+    borrowed
+        USD of each currency borrowed, not negative; any shape.
+    caps, rates
+        Upper bound of each tier, rising, and its rate; a loan above the last cap takes the last rate.
+
+    Examples
+    --------
+    >>> borrowing_margin([50_000.0, 150_000.0], [100_000, 200_000], [0.02, 0.03]).tolist()
+    [1000.0, 4500.0]
+    """
+    amount, cap, rate = (np.asarray(values, np.float64) for values in (borrowed, caps, rates))
+    if not (amount >= 0).all():
+        raise InputError("must not be negative", column="borrowed", value=float(amount[~(amount >= 0)][0]))
+    tier = np.minimum(np.searchsorted(cap, amount, side="left"), len(cap) - 1)
+    return np.asarray(amount * rate[tier])

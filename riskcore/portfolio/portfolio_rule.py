@@ -43,11 +43,15 @@ class Charges:
         Of the gross underlying value of options, long and short.
     contract
         Amount, base asset, per contract of anything.
+    option_contract
+        Amount, base asset, per option contract, long or short.
+    hedged
+        Of the lesser of long and short deltas of everything in the unit, options too.
 
     Examples
     --------
     >>> Charges(short_option=0.01, contract=0.375).rates.tolist()
-    [0.01, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.375]
+    [0.01, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.375, 0.0, 0.0]
     """
 
     short_option: float = 0.0
@@ -58,6 +62,8 @@ class Charges:
     offset: float = 0.0
     option: float = 0.0
     contract: float = 0.0
+    option_contract: float = 0.0
+    hedged: float = 0.0
 
     def __post_init__(self) -> None:
         for name in MEASURES:

@@ -64,7 +64,11 @@ def read_portfolio_rule(path: str | Path) -> PortfolioRule:
     InputError
         Names the file, section and key of what is unknown, missing or wrong.
     """
-    top, venue, effective_from = read_dated(path, MODEL, "units", "requirement", "netting")
+    return portfolio_rule_of(*read_dated(path, MODEL, "units", "requirement", "netting"))
+
+
+def portfolio_rule_of(top: Section, venue: str, effective_from: dt.date) -> PortfolioRule:
+    """The portfolio rule in the sections of a file, which may hold others of a model that adds to it."""
     parts = top.part("units")
     told: dict[str, str] = {}
     units: dict[str, UnitRule] = {}

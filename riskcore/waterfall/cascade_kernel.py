@@ -37,12 +37,10 @@ def trigger_pass(
 
 @njit_kernel
 def insertion_pass(order: IntArray, key: IntArray) -> None:
-    """Sort an order that is all but sorted by key, equals by place."""
+    """Sort an order that is all but sorted by key; equals stay as they stand."""
     for last in range(1, len(order)):
         moving, place = order[last], last
-        while place > 0 and (
-            key[order[place - 1]] > key[moving] or (key[order[place - 1]] == key[moving] and order[place - 1] > moving)
-        ):
+        while place > 0 and key[order[place - 1]] > key[moving]:
             order[place] = order[place - 1]
             place -= 1
         order[place] = moving
