@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from margincast.riskcore.accounts import AccountBook
-from margincast.riskcore.collateral_concentration import balance_values, concentration, venue_scale
-from margincast.riskcore.collateral_conversion import IndexPrices, convert, market_from_indices
-from margincast.riskcore.collateral_depeg import depeg, depegged_market, with_haircuts
-from margincast.riskcore.collateral_haircut import (
+from margincast.riskcore.collateral.concentration import balance_values, concentration, venue_scale
+from margincast.riskcore.collateral.conversion import IndexPrices, convert, market_from_indices
+from margincast.riskcore.collateral.depeg import depeg, depegged_market, with_haircuts
+from margincast.riskcore.collateral.haircut import (
     HaircutRule,
     bounded_haircut,
     haircut_path,
@@ -20,7 +20,7 @@ from margincast.riskcore.collateral_haircut import (
     volatility_haircut,
     with_limit,
 )
-from margincast.riskcore.collateral_wrong_way import instrument_deltas, joint_shock, wrong_way_add_on
+from margincast.riskcore.collateral.wrong_way import instrument_deltas, joint_shock, wrong_way_add_on
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.instruments import INVERSE, LINEAR, InstrumentTable
 from margincast.riskcore.margin import evaluate

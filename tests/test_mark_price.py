@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from margincast.riskcore.errors import InputError
-from margincast.riskcore.mark_price import mark_from_feeds, weighted_median, weighted_quantile
-from margincast.riskcore.mark_price_basis import (
+from margincast.riskcore.mark_price.basis import (
     clamped_basis_mark,
     ema_update,
     funding_basis_price,
     median_of_candidates,
 )
-from margincast.riskcore.mark_price_feeds import FeedRules, FeedState, PriceFeeds, told
-from margincast.riskcore.mark_price_stress import (
+from margincast.riskcore.mark_price.feeds import FeedRules, FeedState, PriceFeeds, told
+from margincast.riskcore.mark_price.mark import mark_from_feeds, weighted_median, weighted_quantile
+from margincast.riskcore.mark_price.stress import (
     drop_feeds,
     freeze_feeds,
     manipulation_reach,

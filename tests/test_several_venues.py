@@ -13,16 +13,16 @@ from margincast.riskcore.errors import InputError
 from margincast.riskcore.instruments import InstrumentTable
 from margincast.riskcore.margin import evaluate
 from margincast.riskcore.market import MarketState
-from margincast.riskcore.portfolio_of_venues import Links, VenueLeg, VenuePaths, steps_to_spare, venue_paths
-from margincast.riskcore.portfolio_of_venues_capital import (
+from margincast.riskcore.rulebook import RateSchedule, RuleBook
+from margincast.riskcore.several_venues.capital import (
     capital_needed,
     pooled_capital,
     pooling_value,
     separate_capital,
     window_need,
 )
-from margincast.riskcore.portfolio_of_venues_run import NEVER, TopUpPolicy, VenueFailure, contagion, run_venues
-from margincast.riskcore.rulebook import RateSchedule, RuleBook
+from margincast.riskcore.several_venues.run import NEVER, TopUpPolicy, VenueFailure, contagion, run_venues
+from margincast.riskcore.several_venues.venues import Links, VenueLeg, VenuePaths, steps_to_spare, venue_paths
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from margincast.riskcore.accounts import CROSS, AccountBook
 from margincast.riskcore.basis import annual_basis, carried_forward
-from margincast.riskcore.collateral_weights import (
+from margincast.riskcore.collateral.weights import (
     lesser_value,
     pool_scaled_asset,
     pool_scaled_liability,

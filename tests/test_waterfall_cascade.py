@@ -122,7 +122,7 @@ def test_without_impact_it_closes_what_the_waterfall_closes(seed):
 
 
 def test_a_mark_on_the_trigger_liquidates_only_where_the_rule_is_not_strict():
-    # 90 / (1 - 1 / 16) and 110 / (1 + 1 / 16) are exact
+    # 90 / (1 - 1 / 16) and 102 / (1 + 1 / 16) are exactly 96
     schedule = RateSchedule.marginal([0.0], [0.0625], [10.0])
     depth = DepthBook.of(TABLE, {"BTC": ([(95.0, 9.0)], [(104.0, 9.0)])})
     for size, cash, mark in ((1.0, 10.0, 96.0), (-1.0, 2.0, 96.0)):

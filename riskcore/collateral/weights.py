@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FloatArray
+from ..arrays import FloatArray
 
 
 def lesser_value(value: ArrayLike, rate: ArrayLike) -> FloatArray:

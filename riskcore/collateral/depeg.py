@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .accounts import AccountBook
-from .arrays import FloatArray
-from .errors import InputError
-from .instruments import LINEAR, InstrumentTable
-from .margin import MarginState, evaluate
-from .market import MarketState
-from .rulebook import HaircutSchedule, RuleBook
+from ..accounts import AccountBook
+from ..arrays import FloatArray
+from ..errors import InputError
+from ..instruments import LINEAR, InstrumentTable
+from ..margin import MarginState, evaluate
+from ..market import MarketState
+from ..rulebook import HaircutSchedule, RuleBook
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def depeg(
     1,000 USDC at 95%: 950; a fall by a tenth leaves 855, and 450 once the haircut is re-set to a half.
 
     >>> import datetime as dt
-    >>> from .rulebook import RateSchedule
+    >>> from ..rulebook import RateSchedule
     >>> table = InstrumentTable.linear_perpetuals(["BTC"], collateral=["USDC"])
     >>> book = AccountBook(table, ["a"], ["main"], [""], [0, 1], [1], [1000.0], [0, 0], [], [], [], [])
     >>> schedule = {"BTC": RateSchedule.marginal([0.0], [0.004], [125.0])}

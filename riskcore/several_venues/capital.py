@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import FloatArray, IntArray, frozen
-from .errors import InputError
-from .portfolio_of_venues import VenuePaths
+from ..arrays import FloatArray, IntArray, frozen
+from ..errors import InputError
+from .venues import VenuePaths
 
 
 def window_need(headroom: FloatArray, delay: int, *, profits_move: bool = True) -> FloatArray:

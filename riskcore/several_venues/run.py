@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import BoolArray, FloatArray, IntArray, frozen, require
-from .errors import InputError
-from .portfolio_of_venues import Links, VenuePaths
+from ..arrays import BoolArray, FloatArray, IntArray, frozen, require
+from ..errors import InputError
+from .venues import Links, VenuePaths
 
 NEVER = -1
 """Instead of a step: it does not happen."""

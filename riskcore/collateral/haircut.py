@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FloatArray, require
-from .errors import InputError
-from .rulebook import HaircutSchedule
+from ..arrays import FloatArray, require
+from ..errors import InputError
+from ..rulebook import HaircutSchedule
 
 
 @dataclass(frozen=True)

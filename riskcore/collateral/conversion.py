@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arrays import FloatArray, frozen, require
-from .errors import InputError
-from .instruments import InstrumentTable
-from .market import MarketState
+from ..arrays import FloatArray, frozen, require
+from ..errors import InputError
+from ..instruments import InstrumentTable
+from ..market import MarketState
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FloatArray
-from .errors import InputError
+from ..arrays import FloatArray
+from ..errors import InputError
 
 
 def ema_update(previous: ArrayLike, value: ArrayLike, elapsed: ArrayLike, time_constant: float) -> FloatArray:

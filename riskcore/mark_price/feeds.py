@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arrays import BoolArray, FloatArray, IntArray, frozen, require
-from .errors import InputError
+from ..arrays import BoolArray, FloatArray, IntArray, frozen, require
+from ..errors import InputError
 
 WhenFar = Literal["clamp", "reject"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arrays import FloatArray, frozen
-from .errors import InputError
-from .mark_price_feeds import FeedRules, FeedState, PriceFeeds, feed_weights, judge, told
+from ..arrays import FloatArray, frozen
+from ..errors import InputError
+from .feeds import FeedRules, FeedState, PriceFeeds, feed_weights, judge, told
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .accounts import AccountBook
-from .arrays import FloatArray, group_sums, require
-from .collateral_concentration import balance_values
-from .errors import InputError
-from .instruments import INVERSE
-from .market import MarketState
+from ..accounts import AccountBook
+from ..arrays import FloatArray, group_sums, require
+from ..errors import InputError
+from ..instruments import INVERSE
+from ..market import MarketState
+from .concentration import balance_values
 
 
 def instrument_deltas(book: AccountBook, market: MarketState) -> FloatArray:
@@ -20,7 +20,7 @@ def instrument_deltas(book: AccountBook, market: MarketState) -> FloatArray:
 
     Examples
     --------
-    >>> from .instruments import InstrumentTable
+    >>> from ..instruments import InstrumentTable
     >>> table = InstrumentTable.linear_perpetuals(["BTC"])
     >>> book = AccountBook(table, ["a"], ["main"], [""], [0, 0], [], [], [0, 1], [0], [-2.0], [100.0], [np.nan])
     >>> instrument_deltas(book, MarketState(np.datetime64("2024-01-01"), [110.0], [1.0])).tolist()
@@ -73,7 +73,7 @@ def wrong_way_add_on(
     --------
     A long of 220 secured by 100 of a token with a correlation of 0.8: w = 0.6, and 0.6 * 0.5 * 100 = 30.
 
-    >>> from .instruments import InstrumentTable
+    >>> from ..instruments import InstrumentTable
     >>> table = InstrumentTable.linear_perpetuals(["TOK"], collateral=["TOK"])
     >>> book = AccountBook(table, ["a"], ["main"], [""], [0, 1], [1], [1.0], [0, 1], [0], [2.2], [100.0], [np.nan])
     >>> market = MarketState(np.datetime64("2024-01-01"), [100.0], [1.0, 100.0])

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FloatArray
-from .errors import InputError
-from .mark_price import mark_from_feeds, weighted_quantile
-from .mark_price_feeds import FeedRules, FeedState, PriceFeeds, feed_weights, judge
+from ..arrays import FloatArray
+from ..errors import InputError
+from .feeds import FeedRules, FeedState, PriceFeeds, feed_weights, judge
+from .mark import mark_from_feeds, weighted_quantile
 
 
 def freeze_feeds(feeds: PriceFeeds, past: PriceFeeds, names: Sequence[str], *, restamped: bool = False) -> PriceFeeds:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .accounts import AccountBook
-from .arrays import FloatArray, IntArray, frozen
-from .compiled import compile_book, compile_rules
-from .errors import InputError
-from .margin import live_margin, require_prices
-from .margin_layout import lay_out
-from .market import MarketState
-from .rulebook import RuleBook
+from ..accounts import AccountBook
+from ..arrays import FloatArray, IntArray, frozen
+from ..compiled import compile_book, compile_rules
+from ..errors import InputError
+from ..margin import live_margin, require_prices
+from ..margin_layout import lay_out
+from ..market import MarketState
+from ..rulebook import RuleBook
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def venue_paths(legs: Sequence[VenueLeg], markets: Sequence[Sequence[Sequence[Ma
     A long at one venue and a short at the other: what one loses the other wins, but at another place.
 
     >>> import datetime as dt
-    >>> from .instruments import InstrumentTable
-    >>> from .rulebook import RateSchedule
+    >>> from ..instruments import InstrumentTable
+    >>> from ..rulebook import RateSchedule
     >>> table = InstrumentTable.linear_perpetuals(["BTC"])
     >>> rules = RuleBook("example", dt.date(2024, 1, 1), {"BTC": RateSchedule.marginal([0.0], [0.1], [10.0])})
     >>> def leg(name, size):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .accounts import AccountBook
-from .arrays import BoolArray, FloatArray, group_sums, require
-from .errors import InputError
-from .margin import require_prices
-from .market import MarketState
+from ..accounts import AccountBook
+from ..arrays import BoolArray, FloatArray, group_sums, require
+from ..errors import InputError
+from ..margin import require_prices
+from ..market import MarketState
 
 
 def balance_values(book: AccountBook, market: MarketState) -> FloatArray:
@@ -24,7 +24,7 @@ def balance_values(book: AccountBook, market: MarketState) -> FloatArray:
 
     Examples
     --------
-    >>> from .instruments import InstrumentTable
+    >>> from ..instruments import InstrumentTable
     >>> table = InstrumentTable.linear_perpetuals(["BTC"], collateral=["ETH"])
     >>> book = AccountBook(table, ["a"], ["main"], [""], [0, 2], [0, 1], [50.0, 2.0], [0, 0], [], [], [], [])
     >>> balance_values(book, MarketState(np.datetime64("2024-01-01"), [np.nan], [1.0, 3000.0])).tolist()

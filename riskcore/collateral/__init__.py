@@ -1,0 +1,1 @@
+"""Collateral: haircuts from volatility, weights, depegs, concentration, wrong-way risk, conversion."""

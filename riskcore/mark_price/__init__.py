@@ -1,0 +1,1 @@
+"""The mark price: from several feeds, by basis, and under oracle failure and manipulation."""

@@ -1,0 +1,1 @@
+"""One portfolio over several venues: transfers that take time, contagion, what pooling is worth."""
