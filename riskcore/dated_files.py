@@ -43,8 +43,10 @@ def list_rulebooks(model: str | None = None) -> list[RuleBookFile]:
     return sorted(found)
 
 
-def rulebook_in_force(venue: str, at: dt.date | None = None) -> RuleBookFile:
+def rulebook_in_force(venue: str, at: dt.date | None = None, model: str | None = None) -> RuleBookFile:
     """The file of a venue in force on a day (UTC); None takes the newest there is.
+
+    `model` is what the caller reads: who asks for an unknown venue is told the venues of that model only.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def rulebook_in_force(venue: str, at: dt.date | None = None) -> RuleBookFile:
     """
     dated = [book for book in list_rulebooks() if book.venue == venue]
     if not dated:
-        known = ", ".join(sorted({book.venue for book in list_rulebooks()}))
+        known = ", ".join(sorted({book.venue for book in list_rulebooks(model)}))
         raise InputError(f"unknown venue; there are rule-books for {known}", column="venue", value=venue)
     day = at.date() if isinstance(at, dt.datetime) else at
     in_force = [book for book in dated if day is None or book.effective_from <= day]

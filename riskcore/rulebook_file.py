@@ -53,7 +53,7 @@ def load_rulebook(venue: str, at: dt.date | None = None) -> RuleBook:
     >>> rules.effective_from.isoformat(), rules.maintenance_at
     ('2023-02-26', 'mark')
     """
-    return read_rulebook(rulebook_in_force(venue, at).path)
+    return read_rulebook(rulebook_in_force(venue, at, TIERED).path)
 
 
 def with_generic(rules: RuleBook) -> RuleBook:

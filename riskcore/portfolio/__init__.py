@@ -1,1 +1,110 @@
 """Portfolio margin: risk arrays over scenarios, SPAN, ISDA SIMM, value at risk and expected shortfall."""
+
+from .attribution import MarginAttribution, attribute_margin
+from .contracts import (
+    ContractPrices,
+    ContractTable,
+    PositionBook,
+    contract_prices,
+    contract_table,
+    contracts_of_instruments,
+    contracts_of_options,
+)
+from .correlation_breakdown import CorrelationBreakdown, correlation_breakdown
+from .liquidity_addon import (
+    ClosingCost,
+    ClosingRule,
+    ConcentrationAddon,
+    MarketDepth,
+    closing_cost,
+    concentration_addon,
+)
+from .margin_comparison import MarginComparison, compare_margins
+from .portfolio_rule import Charges, CorrelationTable, OffsetGroup, PortfolioRule, UnitRule
+from .portfolio_rule_file import load_portfolio_rule, read_portfolio_rule
+from .risk_arrays import RiskArrays, reprice, risk_arrays
+from .scenario_grid import ScenarioGrid, VolatilityShock
+from .scenario_margin import ScenarioMargin, scenario_margin
+from .simm import SimmAddOns, SimmMargin, simm_margin
+from .simm_parameters import SimmParameters
+from .simm_rules_file import load_simm_rules, read_simm_rules
+from .simm_sensitivities import Sensitivities
+from .span import SpanMargin, SpanPositions, scan_risk, span_margin, span_positions
+from .span_arrays import SpanScan, futures_array, options_array
+from .span_file import load_span_rules, read_span_rules
+from .span_rules import SpanRules
+from .value_at_risk import expected_shortfall, shortfall_by_leg, value_at_risk
+from .value_at_risk_margin import TailMargin, TailRule, pool_profits, tail_margin
+from .value_at_risk_scenarios import (
+    ScenarioSet,
+    filtered_returns,
+    forecast_volatility,
+    linear_scenarios,
+    overlapping_returns,
+)
+
+__all__ = [
+    "Charges",
+    "ClosingCost",
+    "ClosingRule",
+    "ConcentrationAddon",
+    "ContractPrices",
+    "ContractTable",
+    "CorrelationBreakdown",
+    "CorrelationTable",
+    "MarginAttribution",
+    "MarginComparison",
+    "MarketDepth",
+    "OffsetGroup",
+    "PortfolioRule",
+    "PositionBook",
+    "RiskArrays",
+    "ScenarioGrid",
+    "ScenarioMargin",
+    "ScenarioSet",
+    "Sensitivities",
+    "SimmAddOns",
+    "SimmMargin",
+    "SimmParameters",
+    "SpanMargin",
+    "SpanPositions",
+    "SpanRules",
+    "SpanScan",
+    "TailMargin",
+    "TailRule",
+    "UnitRule",
+    "VolatilityShock",
+    "attribute_margin",
+    "closing_cost",
+    "compare_margins",
+    "concentration_addon",
+    "contract_prices",
+    "contract_table",
+    "contracts_of_instruments",
+    "contracts_of_options",
+    "correlation_breakdown",
+    "expected_shortfall",
+    "filtered_returns",
+    "forecast_volatility",
+    "futures_array",
+    "linear_scenarios",
+    "load_portfolio_rule",
+    "load_simm_rules",
+    "load_span_rules",
+    "options_array",
+    "overlapping_returns",
+    "pool_profits",
+    "read_portfolio_rule",
+    "read_simm_rules",
+    "read_span_rules",
+    "reprice",
+    "risk_arrays",
+    "scan_risk",
+    "scenario_margin",
+    "shortfall_by_leg",
+    "simm_margin",
+    "span_margin",
+    "span_positions",
+    "tail_margin",
+    "value_at_risk",
+]

@@ -40,7 +40,7 @@ def load_procedure(venue: str, at: dt.date | None = None) -> LiquidationProcedur
     >>> load_procedure("hyperliquid").share, load_procedure("bitmex").policy
     (0.2, 'tier_step_down')
     """
-    return read_procedure(rulebook_in_force(f"{MODEL}_{venue}", at).path)
+    return read_procedure(rulebook_in_force(f"{MODEL}_{venue}", at, MODEL).path)
 
 
 def read_procedure(path: str | Path) -> LiquidationProcedure:
