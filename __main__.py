@@ -74,7 +74,7 @@ def _told() -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda step: console.print(step, highlight=False, markup=False)
+        yield lambda step: console.print(step, highlight=False, markup=False, soft_wrap=True)
         return
     with console.status("starting") as status:
 

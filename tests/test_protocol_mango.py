@@ -132,6 +132,21 @@ def test_weights_scale_with_the_group():
         assert group.liability_price(kind).tolist() == TOKENS.liability_price(kind).tolist()
 
 
+def test_tokens_in_order_books_scale_weights_as_deposits_do():
+    group = dataclasses.replace(
+        TOKENS,
+        stable_price=TOKENS.price,
+        deposits=[0.0, 100.0, 600.0],
+        deposit_scale_start=[np.inf, 500.0, 5_000.0],
+        potential_deposits=[0.0, 100.0, 100.0],
+    )
+    assert group.asset_price("init").tolist() == pytest.approx([0.8, 5 * 0.5 * 100 / 200, 10 * 0.5 * 500 / 700])
+    assert group.asset_price("maint").tolist() == TOKENS.asset_price("maint").tolist()
+    assert group.liability_price("init").tolist() == pytest.approx([1.2, 7.5, 15.0])
+    with pytest.raises(InputError, match="column potential_deposits: must not be negative"):
+        dataclasses.replace(group, potential_deposits=[0.0, -1.0, 0.0])
+
+
 def test_liquidation_runs_from_maintenance_to_its_end():
     before = [False, False, True, True, True]
     assert being_liquidated([0.0, -0.1, 5.0, 5.0, -1.0], [-5.0, -5.0, -0.1, 0.0, -9.0], before).tolist() == [

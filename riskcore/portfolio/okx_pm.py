@@ -225,7 +225,8 @@ def _depeg(
     own = book.quantity * arrays.delta[held]
     delta = [group_sums(rows.row_of_entry, np.where(currency == one, own, 0.0), len(rows)) for one in CURRENCIES]
     hedged = currency_hedges(np.stack(delta, axis=1), PAIRS)
-    index = dict(zip(contracts.assets, prices.index.tolist(), strict=True))
+    # a currency without a price is not held, so nothing is hedged across it
+    index = {name: price for name, price in zip(contracts.assets, prices.index.tolist(), strict=True) if price > 0}
     away = [abs(1.0 - index.get(CURRENCIES[a], 1.0) / index.get(CURRENCIES[b], 1.0)) for a, b in PAIRS]
     charge = depeg_charge(hedged, rules.depeg.caps, rules.depeg.rates, np.array(away)).sum(axis=1)
     return group_sums(rows.pool, charge, len(book))

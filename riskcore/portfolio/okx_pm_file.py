@@ -1,4 +1,4 @@
-"""OKX's portfolio margin as dated TOML files of the model "okx_portfolio"."""
+"""OKX's portfolio margin as dated TOML files of the model "okx_pm"."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..toml_section import Section, located
 from .okx_pm_rules import OkxRules, OkxUnit, TermVolatility, Tiers
 from .portfolio_rule import MEASURES, Charges
 
-MODEL = "okx_portfolio"
+MODEL = "okx_pm"
 VENUE = "okx_pm"
 COMPONENTS = ("decay_days", "vega_share", "rate_shift", "extreme_share", "initial_multiple")
 UNIT_KEYS = ("underlyings", "generic", "moves", "extreme_move", "basis", "minimum_charge", "caps", "multipliers")
@@ -22,7 +22,7 @@ def load_okx_rules(at: dt.date | None = None) -> OkxRules:
 
 
 def read_okx_rules(path: str | Path) -> OkxRules:
-    """Read and check a file of the model "okx_portfolio".
+    """Read and check a file of the model "okx_pm".
 
     The file has, beside venue, effective_from and model:
 

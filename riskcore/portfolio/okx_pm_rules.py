@@ -70,7 +70,7 @@ class Tiers:
             object.__setattr__(self, name, tuple(float(one) for one in getattr(self, name)))
         if len(self.caps) != len(self.rates):
             raise InputError(f"has {len(self.rates)} rates for {len(self.caps)} tiers", column="rates")
-        _rising("caps", (0.0, *self.caps), first=0.0)
+        _ascending("caps", (0.0, *self.caps), row=0)
         for value in self.rates:
             if not 0 < value < math.inf:
                 raise InputError("must be positive", column="rates", value=value)
@@ -202,6 +202,11 @@ class OkxRules:
 def _rising(name: str, values: tuple[float, ...], first: float) -> None:
     if not values or values[0] != first:
         raise InputError(f"must begin with {first:g}", column=name, value=list(values))
+    _ascending(name, values, row=1)
+
+
+def _ascending(name: str, values: tuple[float, ...], row: int) -> None:
+    """Refuse values that do not rise; the second is that of `row`."""
     for place, (low, high) in enumerate(zip(values[:-1], values[1:], strict=True)):
         if not low < high < math.inf:
-            raise InputError("must rise", row=place + 1, column=name, value=high)
+            raise InputError("must rise", row=place + row, column=name, value=high)

@@ -37,6 +37,8 @@ class TokenTable:
         Of the whole group, in tokens.
     deposit_scale_start, borrow_scale_start
         Value of them, in the reference token, from which initial weights shrink or grow; infinite for never.
+    potential_deposits
+        Tokens in order books that would become deposits if the orders fill; scaled like deposits.
     """
 
     price: FloatArray
@@ -49,6 +51,7 @@ class TokenTable:
     borrows: FloatArray | None = None
     deposit_scale_start: FloatArray | None = None
     borrow_scale_start: FloatArray | None = None
+    potential_deposits: FloatArray | None = None
 
     def __post_init__(self) -> None:
         price = frozen(self.price, np.float64)
@@ -58,6 +61,7 @@ class TokenTable:
             "borrows": np.zeros(len(price)),
             "deposit_scale_start": np.full(len(price), np.inf),
             "borrow_scale_start": np.full(len(price), np.inf),
+            "potential_deposits": np.zeros(len(price)),
         }
         for name in self.__dataclass_fields__:
             given = getattr(self, name)
@@ -88,7 +92,7 @@ class TokenTable:
     def _asset_weight(self, kind: HealthType, price: FloatArray) -> FloatArray:
         if kind != "init":
             return self.maint_asset if kind == "maint" else self.init_asset
-        value, start = self.deposits * price, self.deposit_scale_start  # type: ignore[operator]
+        value, start = (self.deposits + self.potential_deposits) * price, self.deposit_scale_start  # type: ignore[operator]
         scaled = np.divide(start, value, out=np.ones_like(price), where=value > start)  # type: ignore[arg-type,operator]
         return self.init_asset * scaled
 

@@ -86,6 +86,7 @@ class MangoRules:
         stable_price: ArrayLike | None = None,
         deposits: ArrayLike | None = None,
         borrows: ArrayLike | None = None,
+        potential_deposits: ArrayLike | None = None,
     ) -> TokenTable:
         """Prices and group totals of tokens, in the order named, with their weights."""
         positions_of(tuple(self.tokens), names, "token")
@@ -100,6 +101,7 @@ class MangoRules:
             *(column(key) for key in ("init_asset", "maint_asset", "init_liability", "maint_liability")),
             *(None if given is None else np.asarray(given, np.float64) for given in (stable_price, deposits, borrows)),
             *(np.where(start > 0, start, np.inf) for start in starts),
+            None if potential_deposits is None else np.asarray(potential_deposits, np.float64),
         )
 
     def perp(self, name: str, names: Sequence[str], price: float, stable_price: float | None = None) -> PerpTerms:

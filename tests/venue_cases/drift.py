@@ -122,9 +122,9 @@ def drift_account(case: Inputs) -> dict[str, Any]:
     sol = SpotMarket(9, asset, asset, liability, liability)
     price, size = units(case["price"], PRICE, "price"), units(case["order_size"], BASE, "order_size")
     orders = {"open_bids": size} if case["order_side"] == "bid" else {"open_asks": -size}
-    held = units(case.get("sol_deposit", 0), BASE, "sol_deposit")
+    held, quote = units(case.get("sol_deposit", 0), BASE, "sol"), units(case.get("usdc_deposit", 0), QUOTE, "usdc")
     balances = [
-        SpotPosition(SpotMarket(6), StrictPrice(PRICE), units(case["usdc_deposit"], QUOTE, "usdc"), is_quote=True),
+        SpotPosition(SpotMarket(6), StrictPrice(PRICE), quote, is_quote=True),
         SpotPosition(sol, StrictPrice(price), held, open_orders=1, **orders),
     ]
     margin = account_margin(balances, [], "initial")

@@ -51,7 +51,19 @@ def account(case: Inputs) -> Subaccount:
         Position(entry["perpetual_id"], entry["quantums"], entry.get("funding_index_at_last_settlement", 0))
         for entry in case.each("positions")
     ]
-    return Subaccount(case["quote_balance"], tuple(held), case.get("user_margin_ppm", 0))
+    return Subaccount(case["quote_balance"], tuple(held), chosen(case))
+
+
+def trades(case: Inputs) -> dict[int, int]:
+    """Sizes that change; a perpetual named twice is refused, as it is in an account."""
+    updates = case.each("updates") if "updates" in case else []
+    book = Subaccount(0, tuple(Position(entry["perpetual_id"], entry["delta"]) for entry in updates))
+    return {held.perpetual: held.quantums for held in book.positions}
+
+
+def chosen(case: Inputs) -> int:
+    """Initial margin fraction the user chose; the protocol says `custom_imf_ppm`."""
+    return next((case[name] for name in ("user_margin_ppm", "custom_imf_ppm", "user_imf_ppm") if name in case), 0)
 
 
 def config(case: Inputs) -> LiquidationConfig:
@@ -103,7 +115,7 @@ def dydx_initial(case: Inputs) -> dict[str, Any]:
     interest, schedule = case["open_interest_notional"], tier(case)
     found = {"ppm": schedule.scaled_initial_margin_ppm(interest)}
     if "notional" in case:
-        found["im"] = schedule.initial_margin(case["notional"], interest, case.get("user_margin_ppm", 0))
+        found["im"] = schedule.initial_margin(case["notional"], interest, chosen(case))
     return found
 
 
@@ -117,11 +129,10 @@ def dydx_funding(case: Inputs) -> dict[str, Any]:
 
 def dydx_margin(case: Inputs) -> dict[str, Any]:
     if "positions" not in case:
-        risk = perpetual(case).risk(case["quantums"], case.get("user_margin_ppm", 0))
+        risk = perpetual(case).risk(case["quantums"], chosen(case))
     else:
-        trades = {entry["perpetual_id"]: entry["delta"] for entry in case.each("updates")}
         found = markets(case)
-        risk = account(case).after(found, trades, case.get("quote_delta", 0)).risk(found)
+        risk = account(case).after(found, trades(case), case.get("quote_delta", 0)).risk(found)
     return {"nc": risk.net_collateral, "im": risk.initial, "mm": risk.maintenance}
 
 

@@ -24,7 +24,7 @@ from margincast.riskcore.portfolio.deribit_charges import (
 )
 from margincast.riskcore.portfolio.okx_charges import marginal_tier_charge, unit_maintenance, unit_margin
 from margincast.riskcore.rate_modifiers import leveraged_rate
-from margincast.riskcore.rulebook import HaircutSchedule, RuleBook
+from margincast.riskcore.rulebook import HaircutSchedule, RateSchedule, RuleBook
 from margincast.riskcore.tier_tables import next_deduction
 from margincast.riskcore.unified_margin import StatusBands, UnifiedRules, evaluate_unified
 from margincast.riskcore.venue_replies import available_equity, currency_equity, equity_of_ratio, profit_ratio
@@ -68,11 +68,19 @@ def docs_deduction(case: Inputs) -> dict[str, Any]:
     return {"cum": next_deduction(case["floor"], case["mmr"], case["prev_mmr"], case["prev_cum"])}
 
 
+def docs_size(case: Inputs) -> str:
+    """Name of the input that is the size: contracts of an inverse position, or units of the base asset."""
+    return next((name for name in ("contracts", "usd", "quantity", "size") if name in case), "qty")
+
+
+def docs_is_inverse(case: Inputs) -> bool:
+    return docs_size(case) in ("contracts", "usd") or "inverse" in case.rule
+
+
 def docs_profit(case: Inputs) -> dict[str, Any]:
-    """Linear in `qty`, inverse in `contracts` of `contract_value`, its profit in coin."""
-    inverse = "contracts" in case
-    leg = Leg(case.signed("contracts" if inverse else "qty"), case["entry"], case["mark"], flat(0.01))
-    kind, multiplier = (INVERSE, case.get("contract_value", 1.0)) if inverse else (LINEAR, 1.0)
+    """Linear, or inverse in contracts of `contract_value`, its profit in coin."""
+    leg = Leg(case.signed(docs_size(case)), case["entry"], case["mark"], flat(0.01))
+    kind, multiplier = (INVERSE, case.get("contract_value", 1.0)) if docs_is_inverse(case) else (LINEAR, 1.0)
     return {"upnl": pool([leg], 0.0, kind, multiplier).state().leg_profit[0]}
 
 
@@ -118,16 +126,32 @@ PORTFOLIO_EXAMPLES = {
 }
 
 
-def docs_inverse_cross(case: Inputs) -> dict[str, Any]:
-    """Bybit's inverse cross liquidation price with its fee; every other documented price is Binance's."""
-    if "contracts" not in case:
+def docs_liquidation(case: Inputs) -> dict[str, Any]:
+    """Bybit's inverse prices, isolated or of a whole balance with its fee; every other documented price is Binance's."""
+    if not docs_is_inverse(case):
         return binance_liquidation(case)
-    size = case.signed("contracts") if "side" in case else case["contracts"]
-    balance = case["balance"] if "balance" in case else case["account_balance"]
+    size = case.signed(docs_size(case)) if "side" in case else case[docs_size(case)]
+    balance = next((case[name] for name in ("balance", "account_balance", "wallet_balance") if name in case), None)
+    if balance is None:
+        return docs_inverse_isolated(case, size)
     fee, rate = case["taker_fee"], case["mmr"]
     return {
         "bankruptcy_price": account_bankruptcy_price(size, case["entry"], balance, fee),
         "liquidation_price": inverse_cross_liquidation_price(size, case["entry"], balance, rate, fee),
+    }
+
+
+def docs_inverse_isolated(case: Inputs, size: float) -> dict[str, Any]:
+    """Margin is what the position was opened with, maintenance is told at the entry."""
+    leverage = case["leverage"]
+    leg = Leg(size, case["entry"], case["entry"], flat(case["mmr"], case.get("deduction", 0.0), leverage), leverage)
+    opened = pool([leg], 0.0, INVERSE, maintenance_at="entry").state()
+    isolated = pool([leg], opened.leg_initial[0], INVERSE, maintenance_at="entry")
+    return {
+        "position_value": opened.leg_notional[0],
+        "initial_margin": opened.leg_initial[0],
+        "maintenance_margin": opened.leg_maintenance[0],
+        "liquidation_price": isolated.prices()[0],
     }
 
 
@@ -137,11 +161,19 @@ def docs_inverse_initial(case: Inputs) -> dict[str, Any]:
     return {"position_value": state.leg_notional[0], "initial_margin": state.leg_initial[0]}
 
 
+def docs_schedule(case: Inputs) -> RateSchedule:
+    """A rate for all sizes, or tiers of (cap, rate) or (floor, cap, rate) each of whose parts has its own rate."""
+    if "tiers" not in case:
+        return flat(case["mmr"], case.get("deduction", 0.0))
+    columns = [list(column) for column in zip(*case["tiers"], strict=True)]
+    floors = [0.0, *columns[0][:-1]] if len(columns) == 2 else columns[0]
+    return RateSchedule.marginal(floors, columns[min(len(columns) - 1, 2)], np.ones(len(floors)))
+
+
 def docs_maintenance(case: Inputs) -> dict[str, Any]:
     """Of an inverse position in coin, of a linear one in its quote asset, told at its entry or mark."""
-    inverse = "contracts" in case
-    price = case["mark"] if "mark" in case else case["entry"]
-    leg = Leg(case["contracts" if inverse else "qty"], price, price, flat(case["mmr"], case.get("deduction", 0.0)))
+    price, inverse = case["mark"] if "mark" in case else case["entry"], docs_is_inverse(case)
+    leg = Leg(case[docs_size(case)], price, price, docs_schedule(case))
     kind, multiplier = (INVERSE, case.get("contract_value", 1.0)) if inverse else (LINEAR, 1.0)
     state = pool([leg], 0.0, kind, multiplier).state()
     required = state.leg_maintenance[0]
@@ -250,8 +282,8 @@ ADAPTERS = {
     ("exchange_docs", "pnl"): docs_profit,
     ("exchange_docs", "initial_margin"): docs_inverse_initial,
     ("exchange_docs", "portfolio_margin"): docs_portfolio,
-    ("exchange_docs", "liquidation_price"): docs_inverse_cross,
-    ("exchange_docs", "bankruptcy_price"): docs_inverse_cross,
+    ("exchange_docs", "liquidation_price"): docs_liquidation,
+    ("exchange_docs", "bankruptcy_price"): docs_liquidation,
     ("exchange_docs", "maintenance_margin"): docs_maintenance,
     ("exchange_docs", "tier_lookup"): binance_tier_lookup,
     ("okx_bitget_recorded", "account"): okx_account,

@@ -14,7 +14,7 @@ def table(case: Inputs) -> TokenTable:
     """The tokens all cases share, with the group totals of this one."""
     tokens = case.shared["tokens"]
     price, asset, liability = ([token[name] for token in tokens] for name in ("price", "aw", "lw"))
-    banks = case["banks"] or [{} for _ in tokens]
+    banks = [bank or {} for bank in case.get("banks") or [{} for _ in tokens]]
     return TokenTable(
         price,
         asset,
@@ -25,13 +25,19 @@ def table(case: Inputs) -> TokenTable:
         borrows=[bank.get("borrows", 0.0) for bank in banks],  # type: ignore[arg-type]
         deposit_scale_start=[start_of(bank, "dep") for bank in banks],  # type: ignore[arg-type]
         borrow_scale_start=[start_of(bank, "bor") for bank in banks],  # type: ignore[arg-type]
+        potential_deposits=[potential(bank) for bank in banks],  # type: ignore[arg-type]
     )
 
 
 def start_of(bank: dict[str, float], side: str) -> float:
-    """Value from which a side is scaled; a bank that names none is never scaled."""
-    starts = [value for name, value in bank.items() if name.startswith(side) and name.endswith("start")]
-    return starts[0] if starts else math.inf
+    """Value from which a side is scaled; a bank that names none, or zero, is never scaled."""
+    starts = [value for name, value in bank.items() if name.startswith(side) and "start" in name]
+    return starts[0] if any(starts) else math.inf
+
+
+def potential(bank: dict[str, float]) -> float:
+    """Tokens in order books that may become deposits."""
+    return next((value for name, value in bank.items() if "potential" in name or "serum" in name), 0.0)
 
 
 def perp(case: Inputs) -> PerpPositions:
