@@ -17,7 +17,6 @@ import numpy as np
 from ..features.folder import read_market_folder
 from ..riskcore.records import records_of_book
 from ..riskcore.rulebook import RuleBook
-from ..riskcore.rulebook_file import rulebook_hash
 from .advice import advise
 from .atomic import make_folder, write_atomically
 from .evaluate import Evaluation, evaluate_market
@@ -26,6 +25,7 @@ from .market_view import MarketView, view_market
 from .plan import Horizon, Plan, parse_horizons
 from .population import simulate_accounts
 from .proposal import MarginProposal
+from .provenance import rules_record
 from .reasons import explain, shortened
 from .report import ReportContent, write_report
 from .score import Forecast, Scorer, warnings_of
@@ -213,12 +213,7 @@ def _content(
 
 
 def _rulebook(rules: RuleBook) -> dict[str, Any]:
-    return {
-        "venue": rules.venue,
-        "effective_from": rules.effective_from.isoformat(),
-        "sha256": rulebook_hash(rules),
-        "sources": dict(rules.sources),
-    }
+    return rules_record(rules) | {"sources": dict(rules.sources)}
 
 
 def versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from .fit import fit_forecaster
 from .forecaster import NAMES, LiquidationForecaster
 from .market_view import MarketView
 from .plan import Horizon, Plan, parse_horizons, tested_bars, training_bars
+from .provenance import market_stamp, rules_record
 from .scores import (
     DayBlocks,
     Skill,
@@ -187,11 +188,8 @@ def provenance(
         "test_days": len(np.unique(data.day)),
         "accounts_tested": len(data),
         "seed": plan.seed,
-        "rules": {
-            "venue": rules.venue,
-            "effective_from": rules.effective_from.isoformat(),
-            "generic_schedule_used_for": list(generic),
-        },
+        "rules": rules_record(rules) | {"generic_schedule_used_for": list(generic)},
+        "stamp": market_stamp(view.data.report, rules),
         "intrabar": "all prices at their lows, at their highs and at their closes, bar by bar",
         "intervals": "90%, days resampled",
         "sources": view.data.report.as_dict(),

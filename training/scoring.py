@@ -15,11 +15,11 @@ from ..riskcore.accounts import AccountBook
 from ..riskcore.arrays import IntArray
 from ..riskcore.errors import InputError, MargincastError
 from ..riskcore.rulebook import RuleBook
-from ..riskcore.rulebook_file import rulebook_hash
 from .accounts_file import read_accounts
 from .advice import advise
 from .forecaster import LiquidationForecaster
 from .market_view import view_market
+from .provenance import book_stamp, rules_record
 from .reasons import explain
 from .score import Scorer, warnings_of
 from .tracking import CHAMPION
@@ -65,7 +65,7 @@ def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: N
     -------
     dict
         "accounts": a record for each pool by falling danger (`Forecast.record`; the first `top` with "reasons" and
-        "advice"), "at", "model", "rules", "data" and "warnings".
+        "advice"), "at", "model", "rules", "stamp", "data" and "warnings".
     """
     scorer, book = _prepare(request, rules, say)
     say(f"scoring {len(book):,} pools")
@@ -77,7 +77,7 @@ def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: N
     shown = order[: request.top]
     for record, extra in zip(records, _explained(scorer, book, shown, request.target), strict=False):
         record |= extra
-    return {"accounts": records, **_about(request, scorer)}
+    return {"accounts": records, **_about(book, scorer)}
 
 
 def explain_account(
@@ -97,7 +97,7 @@ def explain_account(
         by_horizon = {name: explain(scorer, one, name)[0] for name in scorer.horizons}
         extra = _explained(scorer, mine, np.array([pool]), request.target)[0]
         records.append(forecast.record(pool) | extra | {"reasons_by_horizon": by_horizon})
-    return {"accounts": records, **_about(request, scorer)}
+    return {"accounts": records, **_about(book, scorer)}
 
 
 def _prepare(request: ScoreRequest, rules: RuleBook, say: Say) -> tuple[Scorer, AccountBook]:
@@ -157,17 +157,14 @@ def _explained(scorer: Scorer, book: AccountBook, pools: IntArray, target: float
     ]
 
 
-def _about(request: ScoreRequest, scorer: Scorer) -> dict[str, Any]:
+def _about(book: AccountBook, scorer: Scorer) -> dict[str, Any]:
     rules, data = scorer.rules, scorer.view.data
     return {
         "at": str(scorer.market.time)[:19],
         "horizons": list(scorer.horizons),
         "model": {k: scorer.model.about_[k] for k in ("train_end", "venue", "market", "accounts", "symbols")},
-        "rules": {
-            "venue": rules.venue,
-            "effective_from": rules.effective_from.isoformat(),
-            "sha256": rulebook_hash(rules),
-        },
+        "rules": rules_record(rules),
+        "stamp": book_stamp(book, scorer.market, rules),
         "data": {"marks": scorer.view.history.source, "simulated": data.simulated, "tables": data.report.as_dict()},
         "warnings": warnings_of(scorer.model, scorer.view, rules),
     }

@@ -16,7 +16,6 @@ from ..riskcore.errors import InputError
 from ..riskcore.margin import evaluate
 from ..riskcore.market import MarketHistory, MarketState
 from ..riskcore.rulebook import RuleBook
-from ..riskcore.rulebook_file import rulebook_hash
 from ..riskcore.stress.library import flash_crash, historical_replay, oracle_outage, standard_stresses
 from ..riskcore.stress.path import StressPath
 from ..riskcore.stress.reverse import reverse_stress
@@ -25,6 +24,7 @@ from ..riskcore.waterfall.funds import InsuranceFunds
 from ..riskcore.waterfall.procedure import LiquidationProcedure
 from ..riskcore.waterfall.procedure_file import load_procedure
 from .accounts_file import read_accounts
+from .provenance import book_stamp, rules_record
 from .scoring import instant_of, located_in
 from .stress_inputs import Moves, depth_of, held_only, moves_of
 
@@ -101,13 +101,12 @@ def stress_file(request: StressRequest, rules: RuleBook, *, say: Say = lambda _:
         "stresses": [stress_record(outcome) for outcome in outcomes],
         "reverse": _reverse(setting, moves, say) if request.reverse else [],
         "assumed": [*assumed, *told, *said, f"beta and volatility of 30 days; the market is {moves.market}"],
-        "rules": {
-            "venue": rules.venue,
-            "effective_from": rules.effective_from.isoformat(),
-            "sha256": rulebook_hash(rules),
+        "rules": rules_record(rules)
+        | {
             "procedure": f"{procedure.venue} {procedure.effective_from.isoformat()}",
             "generic_symbols": list(rules.generic_symbols(history.instruments.symbols)),
         },
+        "stamp": book_stamp(book, market, rules),
         "data": {"marks": history.source, "simulated": data.simulated},
     }
 

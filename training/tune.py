@@ -11,13 +11,13 @@ from ..features.market_data import MarketData
 from ..riskcore.arrays import FloatArray, TimeArray
 from ..riskcore.errors import InputError
 from ..riskcore.rulebook import RuleBook
-from ..riskcore.rulebook_file import rulebook_hash
 from .depth_cost import DEPTH_DAYS, liquidation_cost, size_to_liquidate
 from .instrument_tuning import Terms, Tuned, tune_instrument
 from .margin_losses import SIDES, PeriodLosses, period_losses
 from .margin_measures import pooled
 from .margin_walk import Walked, compared
 from .proposal import MarginProposal
+from .provenance import market_stamp, rules_record
 from .tune_settings import TuneSettings
 
 Walks = Sequence[Walked | None]
@@ -129,7 +129,8 @@ def _provenance(
     notes += ["current rates of generic_symbols are margincast's generic schedule, not the venue's"] if generic else []
     return {
         "settings": asdict(asked),
-        "rules": {"venue": rules.venue, "effective_from": str(rules.effective_from), "hash": rulebook_hash(rules)},
+        "rules": rules_record(rules),
+        "stamp": market_stamp(data.report, rules),
         "tested_from": str(starts[0])[:19],
         "proposed_for": str(starts[-1] + np.timedelta64(round(asked.mpor_hours * 3600), "s"))[:19],
         "tested_periods": len(starts),
