@@ -140,6 +140,17 @@ def test_an_insolvent_auction_goes_from_the_loss_to_the_maintenance_margin():
     assert RULES.insolvent.payment([50.0, -10.0], [-60.0, 0.0], 600.0).tolist() == [60.0, 0.0]
 
 
+def test_an_account_worth_less_than_the_cutoff_is_sold_whole():
+    """DutchAuction of derivexyz/v2-core: below mtmCutoff the largest proportion is 1, at it the formula holds again."""
+    auction = SolventAuction(0.98, 0.8, 100.0, 14_400.0, 0.2, whole_below=50.0)
+    assert auction.largest_fraction([49.0, 50.0], [-50.0, -50.0], 0.0) == pytest.approx([1.0, 70.0 / 119.0])
+    bid = solvent_bid(49.0, -50.0, 0.0, 1.0, auction, reserved=9.0)
+    assert (float(bid.fraction), float(bid.price), bool(bid.ends)) == (1.0, pytest.approx(40.0 * 0.98), True)
+    assert auction.fee([49.0, 50.0], -50.0, 0.02) == pytest.approx([0.98, 50.0 * 70.0 / 120.0 * 0.02])
+    with pytest.raises(InputError, match="column whole_below: must be in"):
+        SolventAuction(0.98, 0.8, 100.0, 14_400.0, 0.2, whole_below=-1.0)
+
+
 def test_an_auction_that_cannot_take_a_bid_says_so():
     cured, over, poor = ((100.0, 100.0, 0.0, 0.0), (100.0, -50.0, 14_500.0, 0.0), (100.0, -50.0, 0.0, 100.0))
     for value, margin, elapsed, kept in (cured, over, poor):

@@ -45,7 +45,7 @@ def off_by_one_per_cent(figure):
 def test_documentation_cases_pass():
     done = run(REFERENCE)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1] == "14 passed, 0 failed, 0 unsupported"
+    assert done.stdout.splitlines()[-1] == "19 passed, 0 failed, 0 unsupported"
 
 
 def test_every_case_of_every_source_passes():

@@ -11,6 +11,8 @@ from .contracts import (
     contracts_of_options,
 )
 from .correlation_breakdown import CorrelationBreakdown, correlation_breakdown
+from .deribit_pm import DeribitMargin, DeribitRules, DeribitUnit, deribit_margin
+from .deribit_pm_file import load_deribit_rules, read_deribit_rules
 from .liquidity_addon import (
     ClosingCost,
     ClosingRule,
@@ -20,6 +22,10 @@ from .liquidity_addon import (
     concentration_addon,
 )
 from .margin_comparison import MarginComparison, compare_margins
+from .okx_pm import OkxMargin, okx_margin
+from .okx_pm_file import load_okx_rules, read_okx_rules
+from .okx_pm_rules import OkxRules, OkxUnit
+from .paradex_pm import ParadexMargin, ParadexRules, load_paradex_rules, paradex_margin, read_paradex_rules
 from .portfolio_rule import Charges, CorrelationTable, OffsetGroup, PortfolioRule, UnitRule
 from .portfolio_rule_file import load_portfolio_rule, read_portfolio_rule
 from .risk_arrays import RiskArrays, reprice, risk_arrays
@@ -52,10 +58,18 @@ __all__ = [
     "ContractTable",
     "CorrelationBreakdown",
     "CorrelationTable",
+    "DeribitMargin",
+    "DeribitRules",
+    "DeribitUnit",
     "MarginAttribution",
     "MarginComparison",
     "MarketDepth",
     "OffsetGroup",
+    "OkxMargin",
+    "OkxRules",
+    "OkxUnit",
+    "ParadexMargin",
+    "ParadexRules",
     "PortfolioRule",
     "PositionBook",
     "RiskArrays",
@@ -83,17 +97,26 @@ __all__ = [
     "contracts_of_instruments",
     "contracts_of_options",
     "correlation_breakdown",
+    "deribit_margin",
     "expected_shortfall",
     "filtered_returns",
     "forecast_volatility",
     "futures_array",
     "linear_scenarios",
+    "load_deribit_rules",
+    "load_okx_rules",
+    "load_paradex_rules",
     "load_portfolio_rule",
     "load_simm_rules",
     "load_span_rules",
+    "okx_margin",
     "options_array",
     "overlapping_returns",
+    "paradex_margin",
     "pool_profits",
+    "read_deribit_rules",
+    "read_okx_rules",
+    "read_paradex_rules",
     "read_portfolio_rule",
     "read_simm_rules",
     "read_span_rules",

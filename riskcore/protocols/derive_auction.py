@@ -37,6 +37,8 @@ class SolventAuction(Terms):
         Lengths of the two parts; positive.
     buffer
         Liquidation goes on until net margin is this share of the maintenance requirement above maintenance.
+    whole_below
+        Mark to market, USD, below which an account is sold whole; not negative (`mtmCutoff` of the contract).
 
     Examples
     --------
@@ -51,6 +53,7 @@ class SolventAuction(Terms):
     fast_seconds: float
     slow_seconds: float
     buffer: float
+    whole_below: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,7 +76,7 @@ class SolventAuction(Terms):
     def largest_fraction(
         self, mark_to_market: ArrayLike, maintenance: ArrayLike, elapsed: ArrayLike, reserved: ArrayLike = 0.0
     ) -> FloatArray:
-        """The share of an account whose sale brings its buffer margin to 0; everything where it is worth less than 0.
+        """The share of an account whose sale brings its buffer margin to 0; all of one worth less than `whole_below`.
 
         B / (B - M * d - R * (1 - d)), with buffer margin B, mark to market M, discount d and reserved cash R.
         """
@@ -82,11 +85,11 @@ class SolventAuction(Terms):
         asked = self.discount(elapsed)
         gained = short + value * asked + kept * (1.0 - asked)
         share = np.divide(short, gained, out=np.zeros(np.broadcast(short, gained).shape), where=gained != 0)
-        return np.where(value < 0, 1.0, share)
+        return np.where(value < self.whole_below, 1.0, share)
 
     def fee(self, mark_to_market: ArrayLike, maintenance: ArrayLike, rate: float) -> FloatArray:
         """Paid to the security module at the start: a rate on what would be sold at the mark."""
-        worth = SolventAuction(1.0, 1.0, self.fast_seconds, self.slow_seconds, self.buffer)
+        worth = replace(self, start=1.0, cutoff=1.0)
         return np.asarray(worth.largest_fraction(mark_to_market, maintenance, 0.0) * np.abs(mark_to_market) * rate)
 
 

@@ -95,13 +95,15 @@ class MangoRules:
         def column(key: str) -> FloatArray:
             return np.array([getattr(weight, key) for weight in weights], np.float64)
 
-        starts = (column("deposit_scale_start"), column("borrow_scale_start"))
+        weighed = {key: column(key) for key in ("init_asset", "maint_asset", "init_liability", "maint_liability")}
+        starts = {key: column(key) for key in ("deposit_scale_start", "borrow_scale_start")}
+        totals = {"deposits": deposits, "borrows": borrows, "potential_deposits": potential_deposits}
+        given = {"stable_price": stable_price, **totals}
         return TokenTable(
-            np.asarray(price, np.float64),
-            *(column(key) for key in ("init_asset", "maint_asset", "init_liability", "maint_liability")),
-            *(None if given is None else np.asarray(given, np.float64) for given in (stable_price, deposits, borrows)),
-            *(np.where(start > 0, start, np.inf) for start in starts),
-            None if potential_deposits is None else np.asarray(potential_deposits, np.float64),
+            price=np.asarray(price, np.float64),
+            **weighed,
+            **{key: np.where(start > 0, start, np.inf) for key, start in starts.items()},
+            **{key: np.asarray(value, np.float64) for key, value in given.items() if value is not None},
         )
 
     def perp(self, name: str, names: Sequence[str], price: float, stable_price: float | None = None) -> PerpTerms:

@@ -141,15 +141,16 @@ def dydx_order(case: Inputs) -> dict[str, Any]:
     return {"cmp": first.compare(second)}
 
 
-ADAPTERS = {
-    ("dydx_v4", "liquidation_trigger"): dydx_trigger,
-    ("dydx_v4", "bankruptcy_price"): refusable(dydx_bankruptcy),
-    ("dydx_v4", "liquidation_price"): refusable(dydx_fillable),
-    ("dydx_v4", "insurance_fund"): refusable(dydx_insurance),
-    ("dydx_v4", "partial_liquidation"): refusable(dydx_limits),
-    ("dydx_v4", "initial_margin"): dydx_initial,
-    ("dydx_v4", "maintenance_margin"): dydx_maintenance,
-    ("dydx_v4", "funding"): dydx_funding,
-    ("dydx_v4", "margin"): refusable(dydx_margin),
-    ("dydx_v4", "adl_order"): dydx_order,
+ANSWERS = {
+    "liquidation_trigger": dydx_trigger,
+    "bankruptcy_price": dydx_bankruptcy,
+    "liquidation_price": dydx_fillable,
+    "insurance_fund": dydx_insurance,
+    "partial_liquidation": dydx_limits,
+    "initial_margin": dydx_initial,
+    "maintenance_margin": dydx_maintenance,
+    "funding": dydx_funding,
+    "margin": dydx_margin,
+    "adl_order": dydx_order,
 }
+ADAPTERS = {("dydx_v4", kind): refusable(adapter) for kind, adapter in ANSWERS.items()}

@@ -127,13 +127,13 @@ PORTFOLIO_EXAMPLES = {
 
 
 def docs_liquidation(case: Inputs) -> dict[str, Any]:
-    """Bybit's inverse prices, isolated or of a whole balance with its fee; every other documented price is Binance's."""
+    """Bybit's prices, isolated or of an inverse account with its fee; every other documented price is Binance's."""
+    balance = next((case[name] for name in ("balance", "account_balance", "wallet_balance") if name in case), None)
+    if balance is None and "leverage" in case:
+        return docs_isolated(case)
     if not docs_is_inverse(case):
         return binance_liquidation(case)
     size = case.signed(docs_size(case)) if "side" in case else case[docs_size(case)]
-    balance = next((case[name] for name in ("balance", "account_balance", "wallet_balance") if name in case), None)
-    if balance is None:
-        return docs_inverse_isolated(case, size)
     fee, rate = case["taker_fee"], case["mmr"]
     return {
         "bankruptcy_price": account_bankruptcy_price(size, case["entry"], balance, fee),
@@ -141,17 +141,17 @@ def docs_liquidation(case: Inputs) -> dict[str, Any]:
     }
 
 
-def docs_inverse_isolated(case: Inputs, size: float) -> dict[str, Any]:
+def docs_isolated(case: Inputs) -> dict[str, Any]:
     """Margin is what the position was opened with, maintenance is told at the entry."""
-    leverage = case["leverage"]
-    leg = Leg(size, case["entry"], case["entry"], flat(case["mmr"], case.get("deduction", 0.0), leverage), leverage)
-    opened = pool([leg], 0.0, INVERSE, maintenance_at="entry").state()
-    isolated = pool([leg], opened.leg_initial[0], INVERSE, maintenance_at="entry")
+    schedule = flat(case["mmr"], case.get("deduction", 0.0), case["leverage"])
+    leg = Leg(case.signed(docs_size(case)), case["entry"], case["entry"], schedule, case["leverage"])
+    kind = INVERSE if docs_is_inverse(case) else LINEAR
+    opened = pool([leg], 0.0, kind).state()
     return {
         "position_value": opened.leg_notional[0],
         "initial_margin": opened.leg_initial[0],
         "maintenance_margin": opened.leg_maintenance[0],
-        "liquidation_price": isolated.prices()[0],
+        "liquidation_price": pool([leg], opened.leg_initial[0], kind, maintenance_at="entry").prices()[0],
     }
 
 
@@ -299,4 +299,7 @@ ADAPTERS = {
     ("binance_documentation", "liquidation_price"): binance_liquidation,
     ("binance_documentation", "pnl"): docs_profit,
     ("bybit_documentation", "initial_margin"): docs_inverse_initial,
+    ("bybit_documentation", "maintenance_margin"): docs_maintenance,
+    ("bybit_documentation", "liquidation_price"): docs_liquidation,
+    ("bybit_documentation", "bankruptcy_price"): docs_liquidation,
 }
