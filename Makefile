@@ -64,7 +64,7 @@ $(VENV)/.bench: $(VENV)/.core
 	@touch $@
 
 bench: $(VENV)/.bench
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+	@$(BIN)/python benchmarks/everything.py $(ARGS)
 
 verify: $(VENV)/.core
 	@$(BIN)/python tests/verify.py $(VECTORS) $(ARGS)
