@@ -110,11 +110,12 @@ class RateSchedule:
         value, tier = np.asarray(notional, np.float64), self.tier_of(notional)
         return np.asarray(value * self.rates[tier] - self.deductions[tier])
 
-    def leverage_for(self, margin: float) -> float:
+    def leverage_for(self, margin: float, caps: ArrayLike | None = None) -> float:
         """Highest leverage at which `margin`, settlement asset, can be used as initial margin.
 
         The largest over the tiers of min(max_leverage_k, cap_k / margin): more leverage lifts the notional into a tier
-        that allows less.
+        that allows less. `caps` are the ends of the tiers where a published table leaves gaps between them; without
+        them each tier ends where the next begins.
 
         Examples
         --------
@@ -122,9 +123,11 @@ class RateSchedule:
         >>> schedule.leverage_for(100.0), round(schedule.leverage_for(1_500.0), 4)
         (75.0, 33.3333)
         """
-        caps = np.append(self.floors[1:], self.limit)
+        ends = np.append(self.floors[1:], self.limit) if caps is None else np.asarray(caps, np.float64)
+        if ends.shape != self.floors.shape:
+            raise InputError("must have one value a tier", column="caps", value=ends.shape)
         with np.errstate(over="ignore"):
-            reach = caps / margin if margin > 0 else np.full(len(caps), np.inf)
+            reach = ends / margin if margin > 0 else np.full(len(ends), np.inf)
         return float(np.minimum(self.max_leverage, reach).max())
 
 

@@ -216,6 +216,8 @@ def test_rules_give_the_tables():
     rules = load_mango_rules(dt.date(2023, 6, 1))
     table = rules.table(["base", "quote"], [5.0, 1.0], deposits=[1e9, 0.0])
     assert table.asset_price("init").tolist() == [2.5, 0.8]
+    queued = rules.table(["base"], [5.0], stable_price=[4.0], borrows=[2.0], potential_deposits=[3.0])
+    assert [queued.stable_price, queued.borrows, queued.potential_deposits] == [[4.0], [2.0], [3.0]]
     assert rules.perp("base", ["base", "quote"], 5.0).settle_token == 1
     for call in (
         lambda: rules.table(["other"], [1.0]),

@@ -144,6 +144,17 @@ def test_leverage_for_a_margin_is_the_largest_that_fits(rows, margin):
     assert best <= leverage[0] and best >= leverage[-1]
 
 
+def test_a_gap_between_tiers_lends_its_leverage_to_neither():
+    """AAVE as freqtrade's tests hold it: nothing is said of notionals between 1 and 10 million."""
+    schedule = RateSchedule([0, 250_000, 10_000_000], [0.1, 0.125, 0.5], [0, 0, 0], [5, 2, 1], limit=50_000_000.0)
+    caps = [250_000, 1_000_000, 50_000_000]
+    found = [schedule.leverage_for(margin, caps) for margin in (0.0, 100_000, 400_000, 800_000, 2_000_000)]
+    assert found == [5.0, 2.5, 2.0, 1.25, 1.0]
+    assert schedule.leverage_for(800_000) == 2.0
+    with pytest.raises(InputError, match="column caps: must have one value a tier"):
+        schedule.leverage_for(1.0, caps[:2])
+
+
 def test_max_leverage_schedule_by_hand():
     schedule = schedule_from_leverage([0, 20_000, 100_000], [10, 5, 3])
     np.testing.assert_allclose(schedule.rates, [1 / 20, 1 / 10, 1 / 6])

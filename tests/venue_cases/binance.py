@@ -24,7 +24,8 @@ def binance_tier_lookup(case: Inputs) -> dict[str, Any]:
 
 
 def binance_max_leverage(case: Inputs) -> dict[str, Any]:
-    return {"max_leverage": rows_schedule(case["tiers"]).leverage_for(case["stake"])}
+    caps = [row[1] for row in case["tiers"]]
+    return {"max_leverage": rows_schedule(case["tiers"]).leverage_for(case["stake"], caps)}
 
 
 def binance_liquidation(case: Inputs) -> dict[str, Any]:
