@@ -111,6 +111,24 @@ def _without_nan(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from . import __version__
+
+        print(f"margincast {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+]
+
+
+@app.callback()
+def _options(version: Version = False) -> None:
+    """Forecast which margin accounts will be liquidated, and propose margin that keeps them and the venue solvent."""
+
+
 @app.command()
 def demo(
     market: Annotated[Path | None, typer.Option(help="Market folder with real bars; left out: simulate one.")] = None,

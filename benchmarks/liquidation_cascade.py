@@ -130,7 +130,11 @@ def main() -> None:
         times = f"{closes[name]:8,} {taken.median * 1e3:10.2f} {taken.least * 1e3:10.2f} {rate[name]:14,.0f}"
         faster = [rate[f"margincast, {kind}"] / rate[name] for kind in ("warm", "cold")]
         print(f"{name:32} {times} {faster[0]:8.1f}x {faster[1]:7.1f}x")
-    goals = {name: (rate["margincast, warm"] / rate[name], goal) for name, goal in GOALS.items()}
+    goals = {
+        f"{name}, {kind}": (rate[f"margincast, {kind}"] / rate[name], goal)
+        for name, goal in GOALS.items()
+        for kind in ("warm", "cold")
+    }
     judged = say_goals(goals, asked.quick)
     figures = {
         name: {"median_s": taken.median, "least_s": taken.least, "closes": closes[name], "closes_per_s": rate[name]}

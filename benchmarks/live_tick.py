@@ -21,7 +21,7 @@ from margincast.riskcore.market import MarketState
 from margincast.riskcore.rulebook import RuleBook
 
 TICKS = 20
-GOALS = {"plain objects, holders": 20.0, "numpy, holders": 3.0, "margincast, every account": 1.0}
+GOALS = {"plain objects, holders": 20.0, "numpy, holders": 2.0, "margincast, every account": 1.0}
 
 
 def holders_of(book: AccountBook) -> list[np.ndarray]:

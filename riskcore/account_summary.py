@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .accounts import AccountBook
-from .arrays import FloatArray
+from .arrays import FloatArray, group_sums
 from .margin import evaluate
 from .market import MarketState
 from .rulebook import RuleBook
@@ -53,12 +53,11 @@ def summarise(book: AccountBook, market: MarketState, rules: RuleBook) -> Accoun
     ([30000.0], [500.0], [16.6667])
     """
     state = evaluate(book, market, rules)
-    pool = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
     coverage = np.full(len(book), np.nan)
     np.divide(state.equity, state.maintenance, out=coverage, where=state.maintenance != 0)
     return AccountSummary(
         equity=state.equity,
-        notional=np.bincount(pool, weights=state.leg_notional, minlength=len(book)).astype(np.float64),
+        notional=group_sums(book.position_pool, state.leg_notional, len(book)),
         initial=state.initial,
         maintenance=state.maintenance,
         available=np.maximum(state.equity - state.initial, 0.0),

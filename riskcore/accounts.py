@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .arrays import FloatArray, IntArray, NameArray, frozen, require, require_pointers
-from .errors import InputError
-from .instruments import InstrumentTable
+from .arrays import BoolArray, FloatArray, IntArray, NameArray, frozen, require, require_pointers, require_shape
+from .instruments import INVERSE, InstrumentTable
 
 CROSS = ""
 """In `AccountBook.isolated`: the pool is a cross-margin pool."""
@@ -38,7 +37,7 @@ class AccountBook:
     ------
     InputError
         Names the first row and column that is not usable: an unknown instrument or asset, a NaN or zero quantity, a
-        price that is not positive.
+        price that is not positive, a position in an isolated pool of another instrument.
 
     Examples
     --------
@@ -92,16 +91,68 @@ class AccountBook:
         require(usable, self.quantity, "must be a finite number other than zero", "quantity")
         usable = np.isfinite(self.entry_price) & (self.entry_price > 0)
         require(usable, self.entry_price, "must be positive", "entry_price")
+        self._check_isolated()
         usable = np.isnan(self.leverage) | ((self.leverage > 0) & np.isfinite(self.leverage))
         require(usable, self.leverage, "must be positive", "leverage")
 
+    def _check_isolated(self) -> None:
+        entry = np.flatnonzero((self.isolated != CROSS)[self.position_pool])
+        name = self.isolated[self.position_pool[entry]]
+        symbol = np.array(self.instruments.symbols, np.str_)[self.position_instrument[entry]]
+        require(symbol == name, name, "is isolated and holds a position in another instrument", "isolated")
+
     def _check_lengths(self, expected: int, columns: tuple[str, ...]) -> None:
         for column in columns:
-            if getattr(self, column).shape != (expected,):
-                raise InputError(f"has shape {getattr(self, column).shape}, expected ({expected},)", column=column)
+            require_shape(getattr(self, column), (expected,), column)
 
     def __len__(self) -> int:
         return len(self.account)
+
+    @property
+    def balance_pool(self) -> IntArray:
+        """Pool of each balance."""
+        return csr_rows(self.balance_pointer)
+
+    @property
+    def position_pool(self) -> IntArray:
+        """Pool of each position."""
+        return csr_rows(self.position_pointer)
+
+    @property
+    def position_asset(self) -> IntArray:
+        """Asset in which each position settles."""
+        return self.instruments.settlement[self.position_instrument]
+
+    @property
+    def position_inverse(self) -> BoolArray:
+        """Whether each position is in an inverse contract."""
+        return np.asarray(self.instruments.kind[self.position_instrument] == INVERSE)
+
+    @property
+    def position_size(self) -> FloatArray:
+        """Signed quantity * multiplier of each position; underlying units, quote units of an inverse contract."""
+        return self.quantity * self.instruments.multiplier[self.position_instrument]
+
+    def with_amounts(self, pool: IntArray, asset: IntArray, amount: FloatArray) -> AccountBook:
+        """The book with amounts of assets added to pools, each as a balance behind those the pool has.
+
+        Examples
+        --------
+        >>> table = InstrumentTable.linear_perpetuals(["BTC"])
+        >>> names = ["a", "b"], ["main", "main"], ["", ""]
+        >>> book = AccountBook(table, *names, [0, 1, 1], [0], [9.0], [0, 0, 0], [], [], [], [])
+        >>> after = book.with_amounts(np.array([1, 0]), np.array([0, 0]), np.array([5.0, -2.0]))
+        >>> after.balance.tolist(), after.balance_pointer.tolist()
+        ([9.0, -2.0, 5.0], [0, 2, 3])
+        """
+        pools = np.concatenate((self.balance_pool, pool))
+        order = np.argsort(pools, kind="stable")
+        return replace(
+            self,
+            balance_pointer=csr_pointers(pools[order], len(self)),
+            balance_asset=np.concatenate((self.balance_asset, asset))[order],
+            balance=np.concatenate((self.balance, amount))[order],
+        )
 
     def take(self, rows: IntArray) -> AccountBook:
         """The book of these pools, in this order."""
@@ -135,6 +186,28 @@ def csr_entries(pointers: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]
     first, counts = pointers[rows], pointers[np.asarray(rows) + 1] - pointers[rows]
     out = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     return np.arange(out[-1]) + np.repeat(first - out[:-1], counts), out
+
+
+def csr_rows(pointers: IntArray) -> IntArray:
+    """CSR row of every entry.
+
+    Examples
+    --------
+    >>> csr_rows(np.array([0, 2, 2, 5])).tolist()
+    [0, 0, 2, 2, 2]
+    """
+    return np.repeat(np.arange(len(pointers) - 1), np.diff(pointers))
+
+
+def csr_pointers(row: IntArray, rows: int) -> IntArray:
+    """Pointers over entries that stand in the order of their CSR rows 0 .. rows - 1.
+
+    Examples
+    --------
+    >>> csr_pointers(np.array([0, 0, 2, 2, 2]), 3).tolist()
+    [0, 2, 2, 5]
+    """
+    return np.searchsorted(row, np.arange(rows + 1)).astype(np.int64)
 
 
 def csr_row_of(pointers: IntArray, entry: int) -> int:

@@ -30,10 +30,48 @@ def frozen(values: ArrayLike, dtype: type[np.generic] | str) -> NDArray[np.gener
 
 
 def require(ok: BoolArray, values: NDArray[np.generic], problem: str, column: str) -> None:
-    """Raise InputError naming the first row where `ok` is false."""
+    """Raise InputError naming the first row where `ok` is false, of a table its column too.
+
+    Examples
+    --------
+    >>> table = np.array([[1.0, 2.0], [3.0, -4.0]])
+    >>> require(table > 0, table, "must be positive", "depth")
+    Traceback (most recent call last):
+    margincast.riskcore.errors.InputError: row 1, column depth[1]: must be positive (found -4.0)
+    """
     if not ok.all():
-        row = int(np.flatnonzero(~ok)[0])
-        raise InputError(problem, row=row, column=column, value=values[row].item())
+        row, *place = (int(k) for k in np.argwhere(~ok)[0])
+        value = values[(row, *place)].item()
+        raise InputError(problem, row=row, column=column + "".join(f"[{k}]" for k in place), value=value)
+
+
+def require_shape(values: NDArray[np.generic], shape: tuple[int, ...], column: str) -> None:
+    """Raise InputError if an array has another shape.
+
+    Examples
+    --------
+    >>> require_shape(np.ones(2), (3,), "price")
+    Traceback (most recent call last):
+    margincast.riskcore.errors.InputError: column price: has shape (2,), expected (3,)
+    """
+    if values.shape != shape:
+        raise InputError(f"has shape {values.shape}, expected {shape}", column=column)
+
+
+def require_unique(names: Sequence[str], column: str) -> None:
+    """Raise InputError for the first name that stands there before.
+
+    Examples
+    --------
+    >>> require_unique(("BTC", "ETH", "BTC"), "symbols")
+    Traceback (most recent call last):
+    margincast.riskcore.errors.InputError: row 2, column symbols: is listed twice (found 'BTC')
+    """
+    seen: set[str] = set()
+    for row, name in enumerate(names):
+        if name in seen:
+            raise InputError("is listed twice", row=row, column=column, value=name)
+        seen.add(name)
 
 
 def group_sums(group: IntArray, values: FloatArray, groups: int) -> FloatArray:
@@ -45,6 +83,17 @@ def group_sums(group: IntArray, values: FloatArray, groups: int) -> FloatArray:
     [3.0, 0.0, 5.0]
     """
     return np.asarray(np.bincount(group, weights=values, minlength=groups), dtype=np.float64)
+
+
+def table_sums(row: IntArray, column: IntArray, values: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Sum of the values of each row and column of a table, added in the order given.
+
+    Examples
+    --------
+    >>> table_sums(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([1.0, 5.0, 2.0]), (2, 2)).tolist()
+    [[0.0, 3.0], [5.0, 0.0]]
+    """
+    return group_sums(row * shape[1] + column, values, shape[0] * shape[1]).reshape(shape)
 
 
 def require_pointers(pointers: IntArray, rows: int, entries: int, column: str) -> None:

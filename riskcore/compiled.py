@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from .accounts import AccountBook, csr_row_of
+from .accounts import AccountBook, csr_row_of, csr_rows
 from .arrays import BoolArray, FloatArray, IntArray, group_sums
 from .errors import InputError
 from .instruments import INVERSE, InstrumentTable
@@ -52,12 +52,12 @@ class CompiledBook:
     @property
     def row_pool(self) -> IntArray:
         """Pool of each asset row."""
-        return np.repeat(np.arange(len(self.row_pointer) - 1), np.diff(self.row_pointer))
+        return csr_rows(self.row_pointer)
 
     @property
     def leg_row(self) -> IntArray:
         """Asset row of each leg."""
-        return np.repeat(np.arange(len(self.row_asset)), np.diff(self.leg_pointer))
+        return csr_rows(self.leg_pointer)
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,9 @@ def compile_book(book: AccountBook) -> CompiledBook:
     """
     table = book.instruments
     n_pools, n_assets = len(book), len(table.assets)
-    size = book.quantity * table.multiplier[book.position_instrument]
-    leg_key = _entry_pool(book.position_pointer) * n_assets + table.settlement[book.position_instrument]
+    size, leg_key = book.position_size, book.position_pool * n_assets + book.position_asset
     order = _ordered(leg_key * len(table) + book.position_instrument, size, book.entry_price, book.leverage)
-    balance_key = _entry_pool(book.balance_pointer) * n_assets + book.balance_asset
+    balance_key = book.balance_pool * n_assets + book.balance_asset
     held = _ordered(balance_key, book.balance)
     leg_key, size, instrument, entry = (
         leg_key[order],
@@ -151,10 +150,6 @@ def order_by_group(group: IntArray, groups: int) -> IntArray:
     [1, 3, 0, 2]
     """
     return np.argsort(group.astype(np.min_scalar_type(groups)), kind="stable")
-
-
-def _entry_pool(pointer: IntArray) -> IntArray:
-    return np.repeat(np.arange(len(pointer) - 1), np.diff(pointer))
 
 
 def _ordered(key: IntArray, *ties: FloatArray) -> IntArray:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .accounts import AccountBook, csr_entries
-from .arrays import FloatArray, IntArray, group_sums
+from .accounts import AccountBook, csr_entries, csr_pointers, csr_rows
+from .arrays import FloatArray, IntArray, group_sums, require, require_shape
 from .compiled import CompiledBook, CompiledRules, compile_book, compile_rules
-from .errors import InputError
-from .instruments import require_same_instruments
+from .instruments import contract_value, require_same_instruments
 from .margin import require_prices
 from .market import UNIT_INDEX, MarketHistory, MarketState
 from .rulebook import RuleBook
@@ -44,7 +43,7 @@ class Exposure:
     @property
     def pool(self) -> IntArray:
         """Pool of each entry."""
-        return np.repeat(np.arange(len(self)), np.diff(self.pointer))
+        return csr_rows(self.pointer)
 
     @property
     def gross(self) -> FloatArray:
@@ -102,15 +101,16 @@ def linearise_at(book: AccountBook, bars: IntArray, history: MarketHistory, rule
     Raises
     ------
     InputError
-        A bar before 1 or beyond the history, a price that is missing then, or not one bar a pool.
+        A bar before 1 or beyond the history, a price that is missing then, a contract that has expired by then, or not
+        one bar a pool.
     """
     require_same_instruments(book.instruments, history.instruments)
-    if bars.shape != (len(book),):
-        raise InputError(f"has shape {bars.shape}, expected ({len(book)},)", column="bar")
-    outside = (bars < 1) | (bars > len(history))
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        raise InputError(f"needs a bar from 1 to {len(history)}", row=row, column="bar", value=int(bars[row]))
+    require_shape(bars, (len(book),), "bar")
+    require((bars >= 1) & (bars <= len(history)), bars, f"needs a bar from 1 to {len(history)}", "bar")
+    seen = history.times[bars - 1] + history.step
+    gone = book.instruments.expiry[book.position_instrument] <= seen[book.position_pool]
+    pool_is_live = group_sums(book.position_pool, gone.astype(np.float64), len(book)) == 0
+    require(pool_is_live, bars, "has a position that has expired by then", "bar")
     compiled = compile_book(book)
     tables = compile_rules(rules, book.instruments, book)
     pool = compiled.row_pool
@@ -118,11 +118,9 @@ def linearise_at(book: AccountBook, bars: IntArray, history: MarketHistory, rule
     series = history.index_series[compiled.row_asset]
     index = np.where(series == UNIT_INDEX, 1.0, history.close[bars[pool] - 1, series])
     for prices, pools in ((mark, pool[compiled.leg_row]), (index, pool)):
-        if np.isnan(prices).any():
-            row = int(pools[np.flatnonzero(np.isnan(prices))[0]])
-            raise InputError(
-                "has a position or balance without a price then", row=row, column="bar", value=int(bars[row])
-            )
+        priced = np.ones(len(book), np.bool_)
+        priced[pools[np.isnan(prices)]] = False
+        require(priced, bars, "has a position or balance without a price then", "bar")
     return _expose(compiled, tables, history, mark, index)
 
 
@@ -132,7 +130,7 @@ def _expose(
     """Exposure from the mark of each leg and the index price of each asset row."""
     instrument, size, row = book.leg_instrument, book.leg_size, book.leg_row
     inverse = book.inverse[instrument]
-    value = np.where(inverse, -size / mark, size * mark)
+    value = contract_value(np.where(inverse, -size, size), mark, inverse)
     tier = tables.tiers_of(instrument, np.abs(value))
     rate = tables.tier_rate[tier]
     n_rows, n_pools = len(book.row_asset), len(book.row_pointer) - 1
@@ -173,5 +171,5 @@ def _merge(
     fresh = np.ones(len(pools), dtype=bool)
     fresh[1:] = (np.diff(pools) != 0) | (np.diff(series) != 0)
     merged = group_sums(np.cumsum(fresh) - 1, weights, int(fresh.sum()))
-    pointer = np.searchsorted(pools[fresh], np.arange(len(equity) + 1)).astype(np.int64)
+    pointer = csr_pointers(pools[fresh], len(equity))
     return Exposure(pointer, series[fresh], merged, equity - maintenance, equity, maintenance)

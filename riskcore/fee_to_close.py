@@ -6,27 +6,30 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arrays import FloatArray
-from .instruments import INVERSE
+from .instruments import INVERSE, contract_value
 
 
-def bankruptcy_price(price: ArrayLike, side: ArrayLike, leverage: ArrayLike, kind: ArrayLike = 0) -> FloatArray:
+def position_bankruptcy_price(
+    price: ArrayLike, side: ArrayLike, leverage: ArrayLike, kind: ArrayLike = 0
+) -> FloatArray:
     """Price at which a position opened at `price` has lost its initial margin 1 / leverage; arguments broadcast.
 
     Linear: price * (1 - side / leverage). Inverse: price * leverage / (leverage + side). `side` is 1 for longs and -1
-    for shorts (any signed quantity serves); an inverse short at leverage 1 has none, inf. NaN in gives NaN.
+    for shorts (any signed quantity serves). No price takes more than a linear long or an inverse short is worth: at a
+    leverage of 1 and below it is 0 for the one and inf for the other. NaN in gives NaN.
     Source: Bybit help centre, "Bankruptcy Price" (USDT and inverse contracts).
 
     Examples
     --------
-    >>> bankruptcy_price(8000.0, [1, -1], 50.0).tolist()
+    >>> position_bankruptcy_price(8000.0, [1, -1], 50.0).tolist()
     [7840.0, 8160.0]
-    >>> bankruptcy_price(8000.0, [1, -1], 50.0, INVERSE).round(4).tolist()
+    >>> position_bankruptcy_price(8000.0, [1, -1], 50.0, INVERSE).round(4).tolist()
     [7843.1373, 8163.2653]
     """
     paid, way, times = (np.asarray(values, np.float64) for values in (price, np.sign(side), leverage))
     with np.errstate(divide="ignore"):
-        inverse = paid * times / (times + way)
-    return np.asarray(np.where(np.asarray(kind) == INVERSE, inverse, paid * (1.0 - way / times)))
+        inverse = paid * times / np.maximum(times + way, 0.0)
+    return np.asarray(np.where(np.asarray(kind) == INVERSE, inverse, paid * np.maximum(1.0 - way / times, 0.0)))
 
 
 def fee_to_close(
@@ -57,9 +60,10 @@ def fee_to_close(
     >>> float(fee_to_close(-0.01, 3641.33, 30.0, 0.00055).round(9))
     0.020694892
     """
-    close = bankruptcy_price(price, size, leverage, kind)
+    close = position_bankruptcy_price(price, size, leverage, kind)
     held = np.abs(np.asarray(size, np.float64))
-    return np.asarray(np.where(np.asarray(kind) == INVERSE, held / close, held * close) * taker_fee)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of the branch that is not taken, at a price of 0 or inf
+        return np.asarray(contract_value(held, close, np.asarray(kind) == INVERSE) * taker_fee)
 
 
 def account_bankruptcy_price(size: float, entry: float, balance: float, taker_fee: float = 0.0) -> float:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arrays import FloatArray, IntArray, TimeArray, frozen, require, require_pointers
+from .arrays import FloatArray, IntArray, TimeArray, frozen, require, require_pointers, require_shape
 from .errors import InputError
-from .instruments import INVERSE
+from .instruments import INVERSE, contract_value
 
 HOUR = np.timedelta64(3600 * 10**9, "ns")
 Durations = NDArray[np.timedelta64]
@@ -55,8 +55,7 @@ class FundingSchedule:
         object.__setattr__(self, "interval", frozen(self.interval, "timedelta64[ns]"))
         n = len(self.effective_from)
         require_pointers(self.pointer, len(self.pointer) - 1, n, "pointer")
-        if self.interval.shape != (n,):
-            raise InputError(f"has shape {self.interval.shape}, expected ({n},)", column="interval")
+        require_shape(self.interval, (n,), "interval")
         rises = np.ones(n, np.bool_)
         rises[1:] = np.diff(self.effective_from) > np.timedelta64(0)
         rises[self.pointer[:-1][np.diff(self.pointer) > 0]] = True
@@ -148,9 +147,9 @@ def funding_payment(
     >>> funding_payment([2.0, -2.0], 1.0, 50_000.0, 0.0001).tolist()
     [-10.0, 10.0]
     """
-    held, price = np.multiply(quantity, multiplier), np.asarray(mark, np.float64)
-    worth = np.where(np.asarray(kind) == INVERSE, held / price, held * price)
-    return np.asarray(-worth * np.asarray(rate, np.float64))
+    size, price = np.multiply(quantity, multiplier), np.asarray(mark, np.float64)
+    value = contract_value(size, price, np.asarray(kind) == INVERSE)
+    return np.asarray(-value * np.asarray(rate, np.float64))
 
 
 def accrued_funding(

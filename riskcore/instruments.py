@@ -8,11 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import BoolArray, FloatArray, IntArray, TimeArray, frozen, positions_of, require
+from .arrays import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    TimeArray,
+    frozen,
+    positions_of,
+    require,
+    require_shape,
+    require_unique,
+)
 from .errors import InputError
 
 LINEAR, INVERSE = 0, 1
-KINDS = {"linear": LINEAR, "inverse": INVERSE, "quanto": LINEAR}
 
 
 @dataclass(frozen=True)
@@ -75,12 +84,9 @@ class InstrumentTable:
     def _check(self) -> None:
         n = len(self.symbols)
         for name in ("kind", "multiplier", "settlement", "expiry"):
-            if (shape := getattr(self, name).shape) != (n,):
-                raise InputError(f"has shape {shape}, expected ({n},)", column=name)
-        for name, names in (("symbols", self.symbols), ("assets", self.assets)):
-            repeated = next((i for i, s in enumerate(names) if s in names[:i]), None)
-            if repeated is not None:
-                raise InputError("is listed twice", row=repeated, column=name, value=names[repeated])
+            require_shape(getattr(self, name), (n,), name)
+        require_unique(self.symbols, "symbols")
+        require_unique(self.assets, "assets")
         if not self.assets:
             raise InputError("needs at least the base asset", column="assets")
         require((self.kind == LINEAR) | (self.kind == INVERSE), self.kind, "kind must be 0 or 1", "kind")
@@ -124,6 +130,33 @@ class InstrumentTable:
     def asset_index_of(self, assets: Sequence[str]) -> IntArray:
         """Positions of assets by name; an unknown name raises InputError."""
         return positions_of(self.assets, assets, "asset")
+
+
+def contract_value(size: FloatArray, price: FloatArray, inverse: BoolArray | bool) -> FloatArray:
+    """Value of positions at a price, settlement asset, signed as `size`: size * price, of inverse ones size / price.
+
+    `size` is quantity * multiplier: units of the underlying, of an inverse contract units of the quote currency.
+
+    Examples
+    --------
+    >>> contract_value(np.array([2.0, -500.0]), np.array([50.0, 50.0]), np.array([False, True])).tolist()
+    [100.0, -10.0]
+    """
+    return np.where(inverse, size / price, size * price)
+
+
+def contract_profit(size: FloatArray, entry: FloatArray, price: FloatArray, inverse: BoolArray | bool) -> FloatArray:
+    """Profit of positions from their entry to a price, settlement asset; `size` as in `contract_value`.
+
+    size * (price - entry), of inverse contracts size * (1 / entry - 1 / price).
+
+    Examples
+    --------
+    >>> entry, price = np.array([32.0, 32.0]), np.array([64.0, 64.0])
+    >>> contract_profit(np.array([-2.0, 640.0]), entry, price, np.array([False, True])).tolist()
+    [-64.0, 10.0]
+    """
+    return size * np.where(inverse, 1 / entry - 1 / price, price - entry)
 
 
 def require_same_instruments(book: InstrumentTable, history: InstrumentTable) -> None:

@@ -115,6 +115,11 @@ def with_interest(book: AccountBook, daily_rate: ArrayLike, snapshots: int, *, c
     compound
         Whether each snapshot charges the interest of those before.
 
+    Raises
+    ------
+    InputError
+        A loan in an asset without a rate, a negative number of snapshots.
+
     Examples
     --------
     >>> from .instruments import InstrumentTable
@@ -123,6 +128,8 @@ def with_interest(book: AccountBook, daily_rate: ArrayLike, snapshots: int, *, c
     >>> with_interest(book, [0.01, 0.02], 1).balance.tolist()
     [-2401.0, 1.0]
     """
+    if snapshots < 0:
+        raise InputError("must not be negative", column="snapshots", value=snapshots)
     rates = np.broadcast_to(np.asarray(daily_rate, np.float64), (len(book.instruments.assets),))
     rate, owed = rates[book.balance_asset], np.maximum(-book.balance, 0.0)
     charged = owed > 0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .accounts import AccountBook
-from .arrays import FloatArray
+from .arrays import FloatArray, require
 from .errors import InputError
 from .instruments import INVERSE
 from .market import MarketState
@@ -57,7 +57,7 @@ def largest_order(
     Raises
     ------
     InputError
-        What `preview_orders` refuses, a side other than 1 or -1, a negative lot.
+        What `preview_orders` refuses, a side other than 1 or -1, a negative lot, an instrument without a mark.
 
     Notes
     -----
@@ -90,6 +90,7 @@ def largest_order(
         raise InputError("is not there", column="pool", value=pool)
     one = book.take(np.array([pool]))
     instrument = int(book.instruments.index_of([symbol])[0])
+    require(~np.isnan(market.mark[[instrument]]), market.mark[[instrument]], f"{symbol} has no mark price", "mark")
 
     def preview(sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
         copies = one.take(np.zeros(len(sizes), np.int64))

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .accounts import AccountBook
-from .arrays import FloatArray, group_sums
+from .arrays import FloatArray, frozen, group_sums, require, require_shape
 from .compiled import compile_book
-from .errors import InputError
 from .fee_to_close import fee_to_close
+from .instruments import contract_value
 from .margin import MarginState, stage_of
 from .market import MarketState
 from .rate_modifiers import weighted_profit
@@ -75,13 +75,9 @@ def restate(
 def _column(values: ArrayLike | None, kept: FloatArray, name: str, least: float) -> FloatArray:
     if values is None:
         return kept
-    column = np.asarray(values, np.float64)
-    if column.shape != kept.shape:
-        raise InputError(f"has shape {column.shape}, expected {kept.shape}", column=name)
-    wrong = ~(column >= least)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InputError("must be a number and, margin, not negative", row=row, column=name, value=float(column[row]))
+    column = frozen(values, np.float64)
+    require_shape(column, kept.shape, name)
+    require(column >= least, column, "must be a number and, margin, not negative", name)
     return column
 
 
@@ -119,16 +115,15 @@ def closing_reserve(book: AccountBook, market: MarketState, rules: RuleBook, tak
     >>> closing_reserve(book, market, rules, 0.0005).round(9).tolist()
     [15.75]
     """
-    table, instrument = book.instruments, book.position_instrument
-    size, mark = book.quantity * table.multiplier[instrument], market.mark[instrument]
-    kind, leverage = table.kind[instrument], book.leverage.copy()
+    table, instrument, size = book.instruments, book.position_instrument, book.position_size
+    mark, leverage = market.mark[instrument], book.leverage.copy()
+    notional = np.abs(contract_value(size, mark, book.position_inverse))
     for i in np.unique(instrument[np.isnan(leverage)]):
         mine = np.isnan(leverage) & (instrument == i)
-        notional = np.abs(np.where(kind[mine] == 1, size[mine] / mark[mine], size[mine] * mark[mine]))
         schedule = rules.schedule_of(table.symbols[i])
-        leverage[mine] = schedule.max_leverage[schedule.tier_of(notional)]
-    fee = fee_to_close(size, mark, leverage, taker_fee, kind)
-    return np.asarray(fee * market.index[table.settlement[instrument]])
+        leverage[mine] = schedule.max_leverage[schedule.tier_of(notional[mine])]
+    fee = fee_to_close(size, mark, leverage, taker_fee, table.kind[instrument])
+    return np.asarray(fee * market.index[book.position_asset])
 
 
 def equity_with_weighted_profit(

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .accounts import AccountBook
-from .arrays import BoolArray, FloatArray, IntArray
+from .arrays import BoolArray, FloatArray, IntArray, group_sums
 from .compiled import CompiledBook, CompiledRules, compile_book, compile_rules
 from .errors import InputError
-from .instruments import INVERSE
+from .instruments import contract_value
 from .liquidation_kernel import walk_both
 from .margin import pool_margin, require_prices
 from .market import MarketState
@@ -100,8 +100,8 @@ def _groups(compiled: CompiledBook, market: MarketState) -> _Groups:
     inverse = compiled.inverse[instrument]
     unit = np.where(inverse, 1.0 / market.mark[instrument], market.mark[instrument])
     signed = np.where(inverse, -size, size)
-    total = compiled.row_amount + np.bincount(row, weights=signed * unit, minlength=len(compiled.row_asset))
-    slope = np.bincount(group, weights=signed, minlength=len(first))
+    total = compiled.row_amount + group_sums(row, signed * unit, len(compiled.row_asset))
+    slope = group_sums(group, signed, len(first))
     group_row, start = row[first], unit[first]
     asset_price = market.index[compiled.row_asset[group_row]]
     return _Groups(
@@ -158,15 +158,12 @@ def _nearest(one: FloatArray, other: FloatArray, mark: FloatArray) -> FloatArray
 def _maintenance_at_entry(book: AccountBook, market: MarketState, rules: RuleBook) -> FloatArray:
     """Maintenance margin of each pool at the entry prices of its positions, base asset."""
     table, instrument = book.instruments, book.position_instrument
-    size = np.abs(book.quantity) * table.multiplier[instrument]
-    notional = np.where(table.kind[instrument] == INVERSE, size / book.entry_price, size * book.entry_price)
+    notional = np.abs(contract_value(book.position_size, book.entry_price, book.position_inverse))
     needed = notional * rules.closing_fee
     for place in np.unique(instrument):
         legs = instrument == place
         needed[legs] += rules.schedule_of(table.symbols[place]).maintenance(notional[legs])
-    pool = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
-    base = needed * market.index[table.settlement[instrument]]
-    return np.bincount(pool, weights=base, minlength=len(book)).astype(np.float64)
+    return group_sums(book.position_pool, needed * market.index[book.position_asset], len(book))
 
 
 def cross_liquidation_price(

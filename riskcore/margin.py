@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .accounts import AccountBook, csr_row_of
-from .arrays import BoolArray, FloatArray, IntArray, group_sums
+from .arrays import BoolArray, FloatArray, IntArray, group_sums, require, require_shape
 from .compiled import CompiledBook, CompiledRules, compile_book, compile_rules
 from .errors import InputError
-from .instruments import INVERSE, require_live
+from .instruments import contract_profit, contract_value, require_live
 from .margin_kernel import margin_pass, settle_tiers
 from .margin_layout import MarginLayout, lay_out, priced
 from .market import MarketState
+from .rate_modifiers import leverage_rate
 from .rulebook import RuleBook
 
 
@@ -180,16 +181,19 @@ def stage_of(
 
 
 def require_prices(book: AccountBook, market: MarketState) -> None:
-    """Raise InputError for the first position that has expired or has no mark, or balance without an index price."""
+    """Raise InputError for the first position that has expired or has no mark, or balance without an index price.
+
+    Prices of another table's length and a base asset that is not worth 1 are refused too.
+    """
     table = book.instruments
     for name, prices, count in (("mark", market.mark, len(table)), ("index", market.index, len(table.assets))):
-        if prices.shape != (count,):
-            raise InputError(f"has shape {prices.shape}, expected ({count},)", column=name)
+        require_shape(prices, (count,), name)
+    base = market.index[:1]
+    require((base == 1) | np.isnan(base), base, f"{table.base} is the base asset, worth 1", "index")
     require_live(table, book.position_instrument, market.time)
-    settlement = table.settlement[book.position_instrument]
     _require_price(book, book.position_pointer, market.mark, book.position_instrument, table.symbols, "mark", market)
     _require_price(book, book.balance_pointer, market.index, book.balance_asset, table.assets, "index", market)
-    _require_price(book, book.position_pointer, market.index, settlement, table.assets, "index", market)
+    _require_price(book, book.position_pointer, market.index, book.position_asset, table.assets, "index", market)
 
 
 def _require_price(
@@ -212,14 +216,11 @@ def _require_price(
 def _split(
     book: AccountBook, market: MarketState, tables: CompiledRules
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    table, instrument = book.instruments, book.position_instrument
-    mark, size = market.mark[instrument], book.quantity * table.multiplier[instrument]
-    inverse = table.kind[instrument] == INVERSE
-    index = market.index[table.settlement[instrument]]
-    notional = np.abs(np.where(inverse, size / mark, size * mark))
-    profit = np.where(inverse, size * (1 / book.entry_price - 1 / mark), size * (mark - book.entry_price))
+    instrument, size, inverse = book.position_instrument, book.position_size, book.position_inverse
+    mark, index = market.mark[instrument], market.index[book.position_asset]
+    notional = np.abs(contract_value(size, mark, inverse))
+    profit = contract_profit(size, book.entry_price, mark, inverse)
     tier = tables.tiers_of(instrument, notional)
     needed = notional * tables.tier_rate[tier] - tables.tier_deduction[tier]
-    chosen = np.where(np.isnan(book.leverage), 0.0, 1.0 / np.where(np.isnan(book.leverage), 1.0, book.leverage))
-    initial = notional * np.maximum(chosen, tables.tier_initial[tier])
+    initial = notional * leverage_rate(tables.tier_initial[tier], book.leverage)
     return notional * index, profit * index, needed * index, initial * index

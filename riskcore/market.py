@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import BoolArray, FloatArray, IntArray, TimeArray, frozen, require
+from .arrays import FloatArray, IntArray, TimeArray, frozen, require, require_shape
 from .errors import InputError
 from .instruments import InstrumentTable
 
@@ -107,9 +107,7 @@ class MarketHistory:
             "funding": (bars, len(self.instruments)),
         }
         for name, shape in expected.items():
-            found = getattr(self, name).shape
-            if found != shape:
-                raise InputError(f"has shape {found}, expected {shape}", column=name)
+            require_shape(getattr(self, name), shape, name)
         for name in ("mark_series", "index_series"):
             column = getattr(self, name)
             lowest = 0 if name == "mark_series" else UNIT_INDEX
@@ -131,19 +129,16 @@ class MarketHistory:
                 np.fmin.reduce(values, axis=None, initial=1.0) > 0
                 and np.fmax.reduce(values, axis=None, initial=1.0) < np.inf
             ):
-                self._refuse("price must be positive", ~(np.isnan(values) | ((values > 0) & np.isfinite(values))), name)
-        self._refuse("funding must be a finite number", ~np.isfinite(self.funding), "funding")
-        self._refuse("high is below low", self.high < self.low, "high")
-        self._refuse("close is outside [low, high]", (self.close < self.low) | (self.close > self.high), "close")
+                usable = np.isnan(values) | ((values > 0) & np.isfinite(values))
+                require(usable, values, "price must be positive", name)
+        require(np.isfinite(self.funding), self.funding, "funding must be a finite number", "funding")
+        require(~(self.high < self.low), self.high, "high is below low", "high")
+        outside = (self.close < self.low) | (self.close > self.high)
+        require(~outside, self.close, "close is outside [low, high]", "close")
         absent = np.isnan(self.close)
         for name in ("open", "high", "low"):
-            self._refuse("a bar is whole or NaN throughout", np.isnan(getattr(self, name)) != absent, name)
-
-    def _refuse(self, problem: str, wrong: BoolArray, name: str) -> None:
-        if wrong.any():
-            row, column = (int(place) for place in np.argwhere(wrong)[0])
-            value = float(getattr(self, name)[row, column])
-            raise InputError(problem, row=row, column=f"{name}[{column}]", value=value)
+            values = getattr(self, name)
+            require(np.isnan(values) == absent, values, "a bar is whole or NaN throughout", name)
 
     def __len__(self) -> int:
         return len(self.times)

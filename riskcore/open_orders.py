@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .accounts import AccountBook
-from .arrays import BoolArray, FloatArray, IntArray, frozen, group_sums, require
+from .accounts import AccountBook, csr_pointers
+from .arrays import BoolArray, FloatArray, IntArray, frozen, group_sums, require, require_shape
 from .errors import InputError
-from .instruments import INVERSE
+from .instruments import INVERSE, contract_profit, contract_value
 from .market import MarketState
 
 
@@ -45,13 +45,18 @@ class OpenOrders:
             object.__setattr__(self, name, frozen(getattr(self, name), np.float64))
         n = len(self.pool)
         for name in ("instrument", "quantity", "price"):
-            if (shape := getattr(self, name).shape) != (n,):
-                raise InputError(f"has shape {shape}, expected ({n},)", column=name)
+            require_shape(getattr(self, name), (n,), name)
         require(np.isfinite(self.quantity) & (self.quantity != 0), self.quantity, "must be a number, not 0", "quantity")
         require(np.isfinite(self.price) & (self.price > 0), self.price, "price must be positive", "price")
 
     def __len__(self) -> int:
         return len(self.pool)
+
+    def check(self, book: AccountBook) -> None:
+        """Raise InputError for the first order of a pool or in an instrument the book does not have."""
+        for name, known in (("pool", len(book)), ("instrument", len(book.instruments))):
+            place = getattr(self, name)
+            require((place >= 0) & (place < known), place, f"is not one of the {known} of the book", name)
 
 
 def worst_quantity(quantity: ArrayLike, bids: ArrayLike, asks: ArrayLike) -> FloatArray:
@@ -123,10 +128,8 @@ def order_loss(orders: OpenOrders, book: AccountBook, market: MarketState) -> Fl
     [2.0, 0.0]
     """
     table, instrument = book.instruments, orders.instrument
-    size, mark = orders.quantity * table.multiplier[instrument], market.mark[instrument]
-    gain = np.where(
-        table.kind[instrument] == INVERSE, size * (1.0 / orders.price - 1.0 / mark), size * (mark - orders.price)
-    )
+    size, inverse = orders.quantity * table.multiplier[instrument], np.asarray(table.kind[instrument] == INVERSE)
+    gain = contract_profit(size, orders.price, market.mark[instrument], inverse)
     return np.maximum(-gain, 0.0) * market.index[table.settlement[instrument]]
 
 
@@ -153,10 +156,8 @@ def with_orders_filled(book: AccountBook, orders: OpenOrders) -> AccountBook:
     ([3.0], [96.0])
     """
     table, pools = book.instruments, len(book)
-    for name, column, count in (("pool", orders.pool, pools), ("instrument", orders.instrument, len(table))):
-        require((column >= 0) & (column < count), column, f"is not one of the {count} of the book", name)
-    holder = np.repeat(np.arange(pools), np.diff(book.position_pointer))
-    position_key = holder * len(table) + book.position_instrument
+    orders.check(book)
+    position_key = book.position_pool * len(table) + book.position_instrument
     rows, place = np.unique(orders.pool * len(table) + orders.instrument, return_inverse=True)
     mine = np.isin(position_key, rows)
     held, ordered = np.searchsorted(rows, position_key[mine]), place.astype(np.int64)
@@ -167,8 +168,8 @@ def with_orders_filled(book: AccountBook, orders: OpenOrders) -> AccountBook:
     asks = group_sums(ordered, np.maximum(-orders.quantity, 0.0), len(rows))
     worst = worst_quantity(quantity, bids, asks)
     fills = np.sign(orders.quantity) == np.sign(worst - quantity)[ordered]
-    spent = np.where(fills, _worth(orders.quantity, orders.price, inverse[ordered]), 0.0)
-    paid = _worth(book.quantity[mine], book.entry_price[mine], inverse[held])
+    spent = np.where(fills, contract_value(orders.quantity, orders.price, inverse[ordered]), 0.0)
+    paid = contract_value(book.quantity[mine], book.entry_price[mine], inverse[held])
     total = group_sums(held, paid, len(rows)) + group_sums(ordered, spent, len(rows))
     leverage = np.full(len(rows), np.nan)
     leverage[held] = book.leverage[mine]
@@ -179,16 +180,12 @@ def with_orders_filled(book: AccountBook, orders: OpenOrders) -> AccountBook:
     order = np.argsort(key, kind="stable")
     return replace(
         book,
-        position_pointer=np.searchsorted(key[order], np.arange(pools + 1) * len(table)),
+        position_pointer=csr_pointers(key[order] // len(table), pools),
         position_instrument=(key % len(table))[order],
         quantity=np.concatenate((book.quantity[~mine], worst))[order],
         entry_price=np.concatenate((book.entry_price[~mine], entry))[order],
         leverage=np.concatenate((book.leverage[~mine], leverage))[order],
     )
-
-
-def _worth(quantity: FloatArray, price: FloatArray, inverse: BoolArray) -> FloatArray:
-    return np.where(inverse, quantity / price, quantity * price)
 
 
 def _refuse_two_legs(book: AccountBook, held: IntArray, mine: BoolArray, rows: int) -> None:

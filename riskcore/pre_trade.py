@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .accounts import AccountBook
-from .arrays import BoolArray, FloatArray, IntArray, frozen, group_sums, require
-from .instruments import INVERSE
+from .arrays import BoolArray, FloatArray, IntArray, frozen, group_sums
+from .instruments import INVERSE, contract_value
 from .margin import MarginState, Stage, evaluate
 from .market import MarketState
+from .open_orders import OpenOrders
 from .rulebook import RuleBook
 from .what_if import with_fill
 
@@ -158,7 +159,7 @@ def net_quantity(book: AccountBook, instrument: ArrayLike) -> FloatArray:
     >>> net_quantity(book, 0).tolist()
     [2.0]
     """
-    pool = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
+    pool = book.position_pool
     wanted = np.broadcast_to(np.asarray(instrument, np.int64), (len(book),))
     return group_sums(pool, np.where(book.position_instrument == wanted[pool], book.quantity, 0.0), len(book))
 
@@ -166,25 +167,16 @@ def net_quantity(book: AccountBook, instrument: ArrayLike) -> FloatArray:
 def _above_limit(book: AccountBook, market: MarketState, rules: RuleBook, instrument: IntArray) -> BoolArray:
     """Pools of which a position in the instrument of their order is above the limit of its tier table."""
     table, held = book.instruments, book.position_instrument
-    pool = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
     limit = np.full(len(table), np.inf)
     for place in np.unique(held):
         limit[place] = rules.schedule_of(table.symbols[place]).limit
-    size, mark = np.abs(book.quantity) * table.multiplier[held], market.mark[held]
-    notional = np.where(table.kind[held] == INVERSE, size / mark, size * mark)
-    above = (notional > limit[held]) & (held == instrument[pool])
-    return group_sums(pool, above.astype(np.float64), len(book)) > 0
+    notional = np.abs(contract_value(book.position_size, market.mark[held], book.position_inverse))
+    above = (notional > limit[held]) & (held == instrument[book.position_pool])
+    return group_sums(book.position_pool, above.astype(np.float64), len(book)) > 0
 
 
 def resting_reserve(
-    book: AccountBook,
-    market: MarketState,
-    rules: RuleBook,
-    pool: ArrayLike,
-    instrument: ArrayLike,
-    quantity: ArrayLike,
-    price: ArrayLike,
-    fee_rate: float = 0.0,
+    book: AccountBook, market: MarketState, rules: RuleBook, orders: OpenOrders, fee_rate: float = 0.0
 ) -> FloatArray:
     """Base asset to set aside for resting orders, the worst of all bids and all asks filling, shape (n_pools,).
 
@@ -192,8 +184,8 @@ def resting_reserve(
     ----------
     book, market, rules
         The pools, the prices and the rules that hold.
-    pool, instrument, quantity, price
-        One entry a resting order: pool, instrument position, signed contracts and limit price.
+    orders
+        The resting orders of the pools.
     fee_rate
         Fee of a fill, fraction of its notional.
 
@@ -203,6 +195,15 @@ def resting_reserve(
     and if all its asks fill, and 0; summed over instruments. A fill is priced at its limit or at the mark, whichever is
     worse for the pool, so that a resting order never earns. Exact for a pool with orders in one instrument; with
     several the sum is what per-instrument venues ask.
+
+    Raises
+    ------
+    InputError
+        An order of a pool or in an instrument that is not there, what `evaluate` refuses.
+
+    See Also
+    --------
+    open_orders.with_orders_filled : venues that margin the book as it would be after the worse side has filled.
 
     Examples
     --------
@@ -215,26 +216,21 @@ def resting_reserve(
     >>> book = AccountBook(table, ["a"], ["main"], [""], [0, 1], [0], [50.0], [0, 1], [0], [1.0], [100.0], [np.nan])
     >>> rules = RuleBook("example", dt.date(2024, 1, 1), {"BTC": RateSchedule.marginal([0.0], [0.02], [10.0])})
     >>> market = MarketState(np.datetime64("2024-01-01"), [100.0], [1.0])
-    >>> resting_reserve(book, market, rules, [0, 0], [0, 0], [2.0, -1.0], [100.0, 100.0]).tolist()
+    >>> resting_reserve(book, market, rules, OpenOrders([0, 0], [0, 0], [2.0, -1.0], [100.0, 100.0])).tolist()
     [20.0]
     """
-    pools, instruments = np.asarray(pool, np.int64), np.asarray(instrument, np.int64)
-    size, limit = np.asarray(quantity, np.float64), np.asarray(price, np.float64)
-    require((pools >= 0) & (pools < len(book)), pools, "is not there", "pool")
-    known = (instruments >= 0) & (instruments < len(book.instruments))
-    require(known, instruments, "unknown instrument position", "instrument")
-    require(np.isfinite(size) & (size != 0), size, "must be a finite number other than zero", "quantity")
-    require((limit > 0) & np.isfinite(limit), limit, "must be positive", "price")
+    orders.check(book)
     free = _available(book, market, rules)
     reserve = np.zeros(len(book))
-    for place in np.unique(instruments):
+    for place in np.unique(orders.instrument):
         mark = market.mark[place]
         worst = np.zeros(len(book))
         for side in (1.0, -1.0):
-            mine = (instruments == place) & (size * side > 0)
-            amount = group_sums(pools[mine], np.abs(size[mine]), len(book))
-            at = np.maximum(limit[mine], mark) if side > 0 else np.minimum(limit[mine], mark)
-            average = _average_price(pools[mine], np.abs(size[mine]), at, amount, mark, book, int(place))
+            mine = (orders.instrument == place) & (orders.quantity * side > 0)
+            pool, size, limit = orders.pool[mine], np.abs(orders.quantity[mine]), orders.price[mine]
+            amount = group_sums(pool, size, len(book))
+            worse = np.maximum(limit, mark) if side > 0 else np.minimum(limit, mark)
+            average = _average_price(pool, size, worse, amount, mark, book, int(place))
             after = with_fill(book, place, side * amount, average, fee_rate=fee_rate)
             worst = np.maximum(worst, free - _available(after, market, rules))
         reserve += worst
@@ -245,8 +241,8 @@ def _average_price(
     pool: IntArray, size: FloatArray, price: FloatArray, amount: FloatArray, mark: float, book: AccountBook, place: int
 ) -> FloatArray:
     """Price at which one fill of each pool's whole amount earns what its fills together do; the mark without any."""
-    inverse = book.instruments.kind[place] == INVERSE
-    paid = group_sums(pool, size / price if inverse else size * price, len(book))
+    inverse = bool(book.instruments.kind[place] == INVERSE)
+    paid = group_sums(pool, contract_value(size, price, inverse), len(book))
     some, average = amount > 0, np.full(len(book), mark)
     average[some] = amount[some] / paid[some] if inverse else paid[some] / amount[some]
     return average

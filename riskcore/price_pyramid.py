@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrays import FloatArray, IntArray, frozen
-from .instruments import INVERSE
+from .instruments import INVERSE, contract_value
 from .market import MarketHistory
 
 LEAF_BARS = 16
@@ -81,7 +81,7 @@ def build_pyramid(history: MarketHistory) -> PricePyramid:
     >>> arrays.level_bars.tolist(), arrays.block_low[:, 0].tolist(), arrays.block_high[:, 0].tolist()
     ([1, 16], [1.0, 17.0, 33.0], [16.0, 32.0, 40.0])
     """
-    charge, paid = accrued_funding(history)
+    charge, paid = funding_paid(history)
     sizes = [LEAF_BARS]
     while sizes[-1] < len(history):
         sizes.append(sizes[-1] * GROWTH)
@@ -107,7 +107,7 @@ def build_pyramid(history: MarketHistory) -> PricePyramid:
     )
 
 
-def accrued_funding(history: MarketHistory) -> tuple[IntArray, FloatArray]:
+def funding_paid(history: MarketHistory) -> tuple[IntArray, FloatArray]:
     """Funding paid by one unit of long size since the first bar: row of the second array for each bar, and the sums.
 
     At times[k], k > 0, the rate is charged on the notional at the close before: mark for a linear contract, 1 / mark
@@ -117,7 +117,7 @@ def accrued_funding(history: MarketHistory) -> tuple[IntArray, FloatArray]:
     due = due[due > 0]
     mark = history.close[due - 1][:, history.mark_series]
     inverse = np.asarray(history.instruments.kind == INVERSE)
-    charged = history.funding[due] * np.where(inverse, 1.0 / mark, mark)
+    charged = contract_value(history.funding[due], mark, inverse)
     sums = np.cumsum(np.where(np.isnan(mark), 0.0, charged), axis=0)
     paid = np.vstack((np.zeros((1, len(history.instruments))), sums))
     return frozen(np.searchsorted(due, np.arange(len(history)), side="right"), np.int64), frozen(paid, np.float64)

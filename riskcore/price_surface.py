@@ -71,7 +71,7 @@ class PriceSurface:
     equity, headroom
         Equity, and equity above maintenance margin.
     breached
-        Where the venue would liquidate.
+        Where the venue would liquidate; nowhere for a pool without positions.
     """
 
     first: FloatArray
@@ -124,7 +124,8 @@ def price_surface(
         index = _moved(market.index, indices, float(first.moves[i]), float(second.moves[j]))
         equity[i, j], maintenance[i, j] = live_margin(layout, MarketState(market.time, mark, index))
     equity, maintenance = (np.ascontiguousarray(np.moveaxis(a, 2, 0)) for a in (equity, maintenance))
-    breached = is_breached(equity, maintenance, rules)
+    holds = np.diff(book.position_pointer) > 0
+    breached = is_breached(equity, maintenance, rules) & holds[:, None, None]
     return PriceSurface(first.moves, second.moves, equity, equity - maintenance, breached)
 
 

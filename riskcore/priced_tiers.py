@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from .errors import InputError
-from .instruments import INVERSE, InstrumentTable
+from .instruments import INVERSE, InstrumentTable, contract_value
 from .market import MarketState
 from .rulebook import HaircutSchedule, RateSchedule, RuleBook
 
@@ -57,7 +57,9 @@ def priced_rules(rules: RuleBook, table: InstrumentTable, market: MarketState) -
     """The same rules with every schedule on value, exact at the prices of `market` and only there.
 
     A tier told in contracts does not move with the price, one told in notional does: as soon as marks move, price the
-    rules again. Contracts and assets the table does not list, and those without a price, keep their schedules.
+    rules again. Contracts and assets the table does not list, and those without a price, keep their schedules. A
+    contract that shares the tiers of another one under an alias gets its own, since its contracts are worth another
+    amount.
 
     Examples
     --------
@@ -69,13 +71,14 @@ def priced_rules(rules: RuleBook, table: InstrumentTable, market: MarketState) -
     >>> priced_rules(rules, table, market).schedules["BTC-USDT-SWAP"].floors.tolist()
     [0.0, 300000.0]
     """
-    unit = table.multiplier * np.where(table.kind == INVERSE, 1.0 / market.mark, market.mark)
-    schedules, haircuts = dict(rules.schedules), dict(rules.haircuts)
+    unit = contract_value(table.multiplier, market.mark, np.asarray(table.kind == INVERSE))
+    schedules, haircuts, aliases = dict(rules.schedules), dict(rules.haircuts), dict(rules.aliases)
     for symbol, value in zip(table.symbols, unit.tolist(), strict=True):
-        name = rules.aliases.get(symbol, symbol)
-        if name in schedules and np.isfinite(value):
-            schedules[name] = priced_schedule(rules.schedules[name], value)
+        schedule = rules.schedules.get(aliases.get(symbol, symbol))
+        if schedule is not None and schedule.unit == "amount" and np.isfinite(value):
+            schedules[symbol] = priced_schedule(schedule, value)
+            aliases.pop(symbol, None)
     for asset, index in zip(table.assets, market.index.tolist(), strict=True):
         if asset in haircuts and np.isfinite(index):
             haircuts[asset] = priced_haircut(rules.haircuts[asset], index)
-    return replace(rules, schedules=schedules, haircuts=haircuts)
+    return replace(rules, schedules=schedules, haircuts=haircuts, aliases=aliases)

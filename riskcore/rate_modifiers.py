@@ -22,14 +22,17 @@ def leveraged_rate(rate: ArrayLike, leverage: ArrayLike) -> FloatArray:
 
 
 def leverage_rate(rate: ArrayLike, leverage: ArrayLike) -> FloatArray:
-    """Initial rate of a position with a chosen leverage: max(1 / leverage, rate); NaN leverage leaves the rate.
+    """Initial rate of a position with a chosen leverage: max(1 / leverage, rate).
+
+    A leverage of NaN leaves the rate; a rate of NaN gives NaN.
 
     Examples
     --------
     >>> leverage_rate(0.02, [10.0, 100.0, np.nan]).tolist()
     [0.1, 0.02, 0.02]
     """
-    return np.fmax(np.asarray(rate, np.float64), 1.0 / np.asarray(leverage, np.float64))
+    base, chosen = np.asarray(rate, np.float64), 1.0 / np.asarray(leverage, np.float64)
+    return np.where(np.isnan(chosen), base, np.maximum(base, chosen))
 
 
 def open_interest_rate(base: ArrayLike, open_interest: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> FloatArray:
@@ -65,6 +68,9 @@ def skew_rate(size: ArrayLike, skew_scale: ArrayLike, fraction: ArrayLike, minim
 
 def weighted_profit(profit: ArrayLike, positive: ArrayLike, negative: ArrayLike = 1.0) -> FloatArray:
     """Unrealised profit as it counts: profits at the weight `positive`, losses at `negative`.
+
+    The same for a holding: an asset at its asset weight, a debt at its liability weight (Binance's min(v, v * rate) has
+    a liability weight of 1).
 
     Examples
     --------

@@ -13,6 +13,9 @@ from .accounts import CROSS, AccountBook
 from .errors import InputError
 from .instruments import InstrumentTable
 
+RECORD_KEYS = ("account", "sub_account", "balances", "positions")
+POSITION_KEYS = ("symbol", "quantity", "entry_price", "leverage", "mode", "isolated_margin")
+
 
 def book_from_records(
     records: Iterable[Mapping[str, Any]], instruments: InstrumentTable, *, source: object = None
@@ -38,7 +41,7 @@ def book_from_records(
     Raises
     ------
     InputError
-        No record at all; an unknown instrument or asset; a value missing, NaN or of the wrong sign; a record twice.
+        No record; an unknown key, instrument or asset; a value missing, NaN or of the wrong sign; a record twice.
 
     Examples
     --------
@@ -76,10 +79,20 @@ def records_of_book(book: AccountBook) -> list[dict[str, Any]]:
         if book.isolated[pool] == CROSS:
             record["balances"] |= balances
         else:
-            margin = balances.get(book.instruments.base, 0.0)
+            margin = _isolated_margin(book, pool, balances)
             positions = [p | {"mode": "isolated", "isolated_margin": margin} for p in positions]
         record["positions"] += positions
     return list(records.values())
+
+
+def _isolated_margin(book: AccountBook, pool: int, balances: dict[str, float]) -> float:
+    """Margin of the one position of an isolated pool; what a record cannot say is an error, not left out."""
+    name, base = str(book.isolated[pool]), book.instruments.base
+    if book.position_pointer[pool + 1] - book.position_pointer[pool] != 1:
+        raise InputError("a record needs one position in an isolated pool", row=pool, column="isolated", value=name)
+    if balances.keys() - {base}:
+        raise InputError(f"a record needs isolated margin in {base}", row=pool, column="isolated", value=name)
+    return balances.get(base, 0.0)
 
 
 def _balances_of(book: AccountBook, pool: int) -> dict[str, float]:
@@ -122,6 +135,7 @@ class _Pools:
     def add_record(self, row: int, record: Mapping[str, Any]) -> None:
         if not isinstance(record, Mapping):
             raise self.error("must be a mapping", row, "account", record)
+        self.known(RECORD_KEYS, record, row, "")
         if record.get("account") is None or not str(record["account"]).strip():
             raise self.error("every account needs a name", row, "account")
         account, sub = str(record["account"]), str(record.get("sub_account") or "main")
@@ -146,6 +160,7 @@ class _Pools:
         for place, listed in enumerate(positions):
             at = f"positions[{place}]"
             position = self.instance(Mapping, listed, row, at)
+            self.known(POSITION_KEYS, position, row, f"{at}.")
             instrument = self.place(self.symbol_place, position.get("symbol"), row, f"{at}.symbol")
             quantity = self.number(position.get("quantity"), row, f"{at}.quantity")
             if quantity == 0:
@@ -172,6 +187,11 @@ class _Pools:
         if not isinstance(value, kind) or isinstance(value, str):
             raise self.error(f"must be a {'mapping' if kind is Mapping else 'list'}", row, column, value)
         return value
+
+    def known(self, keys: tuple[str, ...], given: Mapping[str, Any], row: int, at: str) -> None:
+        unknown = next((key for key in given if key not in keys), None)
+        if unknown is not None:
+            raise self.error(f"unknown key; known are {', '.join(keys)}", row, f"{at}{unknown}", given[unknown])
 
     def place(self, places: Mapping[str, int], name: object, row: int, column: str) -> int:
         if not isinstance(name, str) or name not in places:

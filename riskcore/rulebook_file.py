@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import ScheduleT
+from .content_hash import content_hash
 from .dated_files import TIERED, read_dated, rulebook_in_force
 from .errors import InputError
 from .rulebook import HaircutSchedule, RateSchedule, RuleBook
@@ -80,7 +79,7 @@ def with_generic(rules: RuleBook) -> RuleBook:
 def rulebook_hash(rules: RuleBook) -> str:
     """SHA-256 of all that decides a margin figure: two rule-books with the same hash margin alike.
 
-    Notes and sources are left out; floats enter with all their bits.
+    It is their `content_hash`: notes and sources are left out, floats enter with all their bits.
 
     Examples
     --------
@@ -90,32 +89,7 @@ def rulebook_hash(rules: RuleBook) -> str:
     >>> rulebook_hash(rules) == rulebook_hash(replace(rules, closing_fee=0.0005))
     False
     """
-    content = {
-        "venue": rules.venue,
-        "effective_from": rules.effective_from.isoformat(),
-        "base": rules.base,
-        "schedules": {name: _bits(schedule) for name, schedule in rules.schedules.items()},
-        "aliases": dict(rules.aliases),
-        "haircuts": {name: _bits(haircut) for name, haircut in rules.haircuts.items()},
-        "generic": _bits(rules.generic),
-        "generic_haircut": _bits(rules.generic_haircut),
-        "strict_trigger": rules.strict_trigger,
-        "maintenance_at": rules.maintenance_at,
-        "ratios": [_hex(r) for r in (rules.closing_fee, rules.warning_ratio, rules.reduce_only_ratio)],
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _bits(schedule: RateSchedule | HaircutSchedule | None) -> dict[str, object] | None:
-    if schedule is None:
-        return None
-    columns = {name: values for name, values in vars(schedule).items() if name != "unit"}
-    bits: dict[str, object] = {name: [_hex(v) for v in np.atleast_1d(values)] for name, values in columns.items()}
-    return bits if schedule.unit == "value" else bits | {"unit": schedule.unit}
-
-
-def _hex(value: float | None) -> str | None:
-    return None if value is None else float(value).hex()
+    return content_hash(rules)
 
 
 def read_rulebook(path: str | Path) -> RuleBook:

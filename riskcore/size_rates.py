@@ -14,10 +14,11 @@ from .accounts import AccountBook
 from .arrays import FloatArray
 from .dated_files import read_dated, rulebook_in_force
 from .errors import InputError
-from .instruments import INVERSE
+from .instruments import contract_value
 from .leg_margin import restate
 from .margin import MarginState, evaluate
 from .market import MarketState
+from .rate_modifiers import leverage_rate
 from .rulebook import RateSchedule, RuleBook
 from .rulebook_file import SECTIONS, rulebook_of
 from .toml_section import Section, located
@@ -99,11 +100,11 @@ class SizeRateRules:
 
 
 def evaluate_by_size(book: AccountBook, market: MarketState, rules: SizeRateRules) -> MarginState:
-    """Margin of every pool under smooth rates; errors are those of `evaluate`.
+    """Margin of every pool under smooth rates; errors are those of `evaluate`. The closing fee adds to maintenance.
 
     Examples
     --------
-    >>> from .instruments import InstrumentTable
+    >>> from .instruments import INVERSE, InstrumentTable
     >>> table = InstrumentTable(("BTC-PERPETUAL",), [INVERSE], [10.0], [0], ("BTC",))
     >>> book = AccountBook(table, ["a"], ["m"], [""], [0, 1], [0], [3.0], [0, 1], [0], [1e5], [1e4], [np.nan])
     >>> market = MarketState(np.datetime64("2019-08-01"), [10_000.0], [1.0])
@@ -114,17 +115,14 @@ def evaluate_by_size(book: AccountBook, market: MarketState, rules: SizeRateRule
     """
     state = evaluate(book, market, rules.rules)
     table, instrument = book.instruments, book.position_instrument
-    size, mark = book.quantity * table.multiplier[instrument], market.mark[instrument]
-    notional = np.abs(np.where(table.kind[instrument] == INVERSE, size / mark, size * mark))
-    index = market.index[table.settlement[instrument]]
+    notional = np.abs(contract_value(book.position_size, market.mark[instrument], book.position_inverse))
     required, asked = np.zeros(len(notional)), np.zeros(len(notional))
-    chosen = np.where(np.isnan(book.leverage), 0.0, 1.0 / np.where(np.isnan(book.leverage), 1.0, book.leverage))
     for i in np.unique(instrument):
         mine = instrument == i
         name = rules.rules.aliases.get(table.symbols[i], table.symbols[i])
-        required[mine] = rules.maintenance[name].rate(notional[mine])
-        asked[mine] = np.maximum(rules.initial[name].rate(notional[mine]), chosen[mine])
-    value = notional * index
+        required[mine] = rules.maintenance[name].rate(notional[mine]) + rules.rules.closing_fee
+        asked[mine] = leverage_rate(rules.initial[name].rate(notional[mine]), book.leverage[mine])
+    value = notional * market.index[book.position_asset]
     return restate(state, book, rules.rules, leg_maintenance=required * value, leg_initial=asked * value)
 
 
@@ -136,7 +134,7 @@ def load_size_rates(venue: str, at: dt.date | None = None) -> SizeRateRules:
     >>> load_size_rates("deribit_futures").maintenance["BTC-PERPETUAL"].slope
     5e-05
     """
-    return read_size_rates(rulebook_in_force(venue, at).path)
+    return read_size_rates(rulebook_in_force(venue, at, MODEL).path)
 
 
 def read_size_rates(path: str | Path) -> SizeRateRules:

@@ -22,8 +22,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .accounts import AccountBook, csr_entries
-from .arrays import FloatArray, IntArray, group_sums
+from .accounts import CROSS, AccountBook, csr_pointers
+from .arrays import FloatArray, IntArray, group_sums, require, require_shape
+from .asset_totals import asset_totals
 from .errors import InputError
 from .instruments import INVERSE
 from .margin import evaluate, require_prices
@@ -80,10 +81,11 @@ def withdrawable(
         free = free - _equity_of(book, market, rules, totals) + _equity_of(book, market, rules, losses)
         totals = losses
     price = market.index[place]
+    if np.isnan(price):  # nobody holds it: `evaluate` refuses a balance without an index price
+        return np.zeros(len(book))
     haircut = rules.haircut_of(asset, book.instruments.base)
     value = totals[:, place] * price
-    holder = np.repeat(np.arange(len(book)), np.diff(book.balance_pointer))
-    held = group_sums(holder, np.where(book.balance_asset == place, book.balance, 0.0), len(book))
+    held = group_sums(book.balance_pool, np.where(book.balance_asset == place, book.balance, 0.0), len(book))
     least = _least_value(haircut.floors, haircut.rates, haircut.offsets, haircut.collateral_value(value) - free, value)
     return np.where(free >= 0, np.clip((value - least) / price, 0.0, np.maximum(held, 0.0)), 0.0)
 
@@ -97,24 +99,6 @@ def _least_value(
     rate = rates[tier]
     inside = np.divide(wanted - offsets[tier], rate, out=floors[tier].astype(np.float64), where=rate > 0)
     return np.minimum(np.where(wanted <= 0, wanted, inside), value)
-
-
-def asset_totals(book: AccountBook, market: MarketState, *, losses_only: bool = False) -> FloatArray:
-    """Balance plus unrealised profit of each pool in each asset, units of it, shape (n_pools, n_assets).
-
-    With `losses_only` profits of legs in the money are left out.
-    """
-    require_prices(book, market)
-    table, instrument = book.instruments, book.position_instrument
-    assets = len(table.assets)
-    size, mark, entry = book.quantity * table.multiplier[instrument], market.mark[instrument], book.entry_price
-    profit = size * np.where(table.kind[instrument] == INVERSE, 1 / entry - 1 / mark, mark - entry)
-    profit = np.minimum(profit, 0.0) if losses_only else profit
-    pool = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
-    holder = np.repeat(np.arange(len(book)), np.diff(book.balance_pointer))
-    key = np.concatenate((holder * assets + book.balance_asset, pool * assets + table.settlement[instrument]))
-    total = group_sums(key, np.concatenate((book.balance, profit)), len(book) * assets)
-    return total.reshape(len(book), assets)
 
 
 def _equity_of(book: AccountBook, market: MarketState, rules: RuleBook, totals: FloatArray) -> FloatArray:
@@ -191,8 +175,7 @@ def merged(book: AccountBook, group: ArrayLike) -> AccountBook:
     [0, 2]
     """
     groups = np.asarray(group, np.int64)
-    if groups.shape != (len(book),):
-        raise InputError(f"has shape {groups.shape}, expected ({len(book)},)", column="group")
+    require_shape(groups, (len(book),), "group")
     found, first = np.unique(groups, return_index=True)
     if not np.array_equal(found, np.arange(len(found))):
         raise InputError("must be numbers from 0 without a gap", column="group", value=found.tolist())
@@ -203,7 +186,7 @@ def merged(book: AccountBook, group: ArrayLike) -> AccountBook:
         ordered,
         account=book.account[first],
         sub_account=book.sub_account[first],
-        isolated=np.full(len(found), ""),
+        isolated=np.full(len(found), CROSS),
         balance_pointer=ordered.balance_pointer[ends],
         position_pointer=ordered.position_pointer[ends],
     )
@@ -226,34 +209,36 @@ def netted(book: AccountBook, market: MarketState) -> AccountBook:
     ([2.0], [90.0], [20.0])
     """
     require_prices(book, market)
-    table, instrument = book.instruments, book.position_instrument
-    pool = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
-    key, leg = np.unique(pool * len(table) + instrument, return_inverse=True)
-    n, inverse = len(key), table.kind[instrument] == INVERSE
-    unit = np.where(inverse, -1 / book.entry_price, book.entry_price)
+    table = book.instruments
+    key, leg = np.unique(book.position_pool * len(table) + book.position_instrument, return_inverse=True)
+    n = len(key)
+    unit = np.where(book.position_inverse, -1 / book.entry_price, book.entry_price)
     size, cost = np.empty((2, n)), np.empty((2, n))
     for side, mine in enumerate((book.quantity > 0, book.quantity < 0)):
         size[side] = group_sums(leg, np.where(mine, np.abs(book.quantity), 0.0), n)
         cost[side] = group_sums(leg, np.where(mine, np.abs(book.quantity) * unit, 0.0), n)
     average = np.divide(cost, size, out=np.zeros_like(cost), where=size > 0)
     place, owner = key % len(table), key // len(table)
-    mark = np.where(table.kind[place] == INVERSE, -1 / market.mark[place], market.mark[place])
+    inverse = table.kind[place] == INVERSE
+    mark = np.where(inverse, -1 / market.mark[place], market.mark[place])
     closed = np.minimum(size[0], size[1])
     realised = closed * ((mark - average[0]) * (size[0] > 0) + (average[1] - mark) * (size[1] > 0))
     net, larger = size[0] - size[1], (size[1] > size[0]).astype(np.int64)
     entry = average[larger, np.arange(n)]
-    entry = np.where(table.kind[place] == INVERSE, -1 / np.where(entry == 0, 1.0, entry), entry)
+    entry = np.where(inverse, -1 / np.where(entry == 0, 1.0, entry), entry)
     kept = np.flatnonzero(net)
     positions = replace(
         book,
-        position_pointer=np.searchsorted(owner[kept], np.arange(len(book) + 1)).astype(np.int64),
+        position_pointer=csr_pointers(owner[kept], len(book)),
         position_instrument=place[kept],
         quantity=net[kept],
         entry_price=entry[kept],
         leverage=_least_leverage(book, leg, larger, n)[kept],
     )
     paid = np.flatnonzero(closed > 0)
-    return _with_paid(positions, owner[paid], table.settlement[place[paid]], (realised * table.multiplier[place])[paid])
+    return positions.with_amounts(
+        owner[paid], table.settlement[place[paid]], (realised * table.multiplier[place])[paid]
+    )
 
 
 def _least_leverage(book: AccountBook, leg: IntArray, larger: IntArray, legs: int) -> FloatArray:
@@ -263,17 +248,6 @@ def _least_leverage(book: AccountBook, leg: IntArray, larger: IntArray, legs: in
     least = np.full(legs, np.inf)
     np.minimum.at(least, leg, chosen)
     return np.where(np.isinf(least), np.nan, least)
-
-
-def _with_paid(book: AccountBook, pool: IntArray, asset: IntArray, amount: FloatArray) -> AccountBook:
-    holder = np.concatenate((np.repeat(np.arange(len(book)), np.diff(book.balance_pointer)), pool))
-    order = np.argsort(holder, kind="stable")
-    return replace(
-        book,
-        balance_pointer=np.searchsorted(holder[order], np.arange(len(book) + 1)).astype(np.int64),
-        balance_asset=np.concatenate((book.balance_asset, asset))[order],
-        balance=np.concatenate((book.balance, amount))[order],
-    )
 
 
 def split(book: AccountBook, position_part: ArrayLike, balance_part: ArrayLike, parts: int) -> AccountBook:
@@ -291,7 +265,7 @@ def split(book: AccountBook, position_part: ArrayLike, balance_part: ArrayLike, 
     Raises
     ------
     InputError
-        A shape that disagrees, a part out of range.
+        A shape that disagrees, a part out of range, no part at all.
 
     Examples
     --------
@@ -302,17 +276,16 @@ def split(book: AccountBook, position_part: ArrayLike, balance_part: ArrayLike, 
     [5.0, 9.0]
     """
     position, balance = np.asarray(position_part, np.int64), np.asarray(balance_part, np.int64)
+    if parts < 1:
+        raise InputError("must be at least 1", column="parts", value=parts)
     for column, part, count in (
         ("position_part", position, len(book.quantity)),
         ("balance_part", balance, len(book.balance)),
     ):
-        if part.shape != (count,):
-            raise InputError(f"has shape {part.shape}, expected ({count},)", column=column)
-        if ((part < 0) | (part >= parts)).any():
-            row = int(np.argmax((part < 0) | (part >= parts)))
-            raise InputError(f"must be from 0 to {parts - 1}", row=row, column=column, value=int(part[row]))
-    legs, leg_pointer = _parted(book.position_pointer, position, parts)
-    held, held_pointer = _parted(book.balance_pointer, balance, parts)
+        require_shape(part, (count,), column)
+        require((part >= 0) & (part < parts), part, f"must be from 0 to {parts - 1}", column)
+    legs, leg_pointer = _parted(book.position_pool * parts + position, len(book) * parts)
+    held, held_pointer = _parted(book.balance_pool * parts + balance, len(book) * parts)
     names = np.repeat(book.sub_account, parts), np.tile([f"/{part}" for part in range(parts)], len(book))
     return AccountBook(
         book.instruments,
@@ -330,10 +303,7 @@ def split(book: AccountBook, position_part: ArrayLike, balance_part: ArrayLike, 
     )
 
 
-def _parted(pointer: IntArray, part: IntArray, parts: int) -> tuple[IntArray, IntArray]:
-    """Entries in the order of CSR rows and parts, and the pointers over all (row, part)."""
-    entries, _ = csr_entries(pointer, np.arange(len(pointer) - 1))
-    key = np.repeat(np.arange(len(pointer) - 1), np.diff(pointer)) * parts + part
+def _parted(key: IntArray, keys: int) -> tuple[IntArray, IntArray]:
+    """Entries in the order of their keys, and the pointers over all keys."""
     order = np.argsort(key, kind="stable")
-    edges = np.searchsorted(key[order], np.arange((len(pointer) - 1) * parts + 1))
-    return entries[order], edges.astype(np.int64)
+    return order, csr_pointers(key[order], keys)

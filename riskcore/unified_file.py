@@ -49,7 +49,7 @@ def load_unified(venue: str, at: dt.date | None = None, contracts: Sequence[Rule
     >>> load_unified("binance_portfolio", dt.date(2022, 6, 1), []).bands.liquidation
     1.2
     """
-    return read_unified(rulebook_in_force(venue, at).path, at, contracts)
+    return read_unified(rulebook_in_force(venue, at, MODEL).path, at, contracts)
 
 
 def read_unified(

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .accounts import AccountBook
-from .arrays import FloatArray, IntArray, group_sums
-from .compiled import by_value, compile_book
+from .arrays import FloatArray, table_sums
+from .asset_totals import asset_totals
+from .compiled import by_value
 from .errors import InputError
 from .leg_margin import closing_reserve, pool_totals
-from .margin import MarginState, Stage, evaluate
+from .margin import Stage, evaluate
 from .market import MarketState
 from .priced_tiers import priced_rules, priced_schedule
 from .rulebook import RateSchedule, RuleBook
@@ -194,7 +195,7 @@ def evaluate_unified(
     if rules.taker_fee:
         reserve = pool_totals(book, closing_reserve(book, market, contracts, rules.taker_fee))
         required, asked = required + reserve, asked + reserve
-    loan_maintenance, loan_initial = loan_margin(book, market, rules, state)
+    loan_maintenance, loan_initial = loan_margin(book, market, rules)
     adjusted, total = state.equity - loss, required + loan_maintenance
     ratio = np.full(len(book), np.nan)
     with np.errstate(over="ignore"):
@@ -203,36 +204,23 @@ def evaluate_unified(
     return UnifiedState(state.equity, adjusted, required, loan_maintenance, asked, loan_initial, ratio, stage)
 
 
-def loan_margin(
-    book: AccountBook, market: MarketState, rules: UnifiedRules, state: MarginState
-) -> tuple[FloatArray, FloatArray]:
+def loan_margin(book: AccountBook, market: MarketState, rules: UnifiedRules) -> tuple[FloatArray, FloatArray]:
     """Maintenance and initial margin of what each account has borrowed, base asset, shape (n_pools,)."""
-    pool, asset, amount = _loans(book, state, market, rules.borrowed)
-    maintenance, initial = np.zeros(len(amount)), np.zeros(len(amount))
-    for a in np.unique(asset):
-        name, mine, index = book.instruments.assets[a], asset == a, float(market.index[a])
+    owed = _borrowed_amounts(book, market, rules.borrowed)
+    maintenance, initial = np.zeros(len(book)), np.zeros(len(book))
+    for asset in np.flatnonzero(owed.any(axis=0)):
+        name, index = book.instruments.assets[asset], float(market.index[asset])
         schedule = by_value(priced_schedule(rules.loan_of(name), index), "asset", name)
-        value = amount[mine] * index
-        maintenance[mine] = schedule.maintenance(value)
-        initial[mine] = value / schedule.max_leverage[schedule.tier_of(value)]
-    return group_sums(pool, maintenance, len(book)), group_sums(pool, initial, len(book))
+        pools = np.flatnonzero(owed[:, asset])
+        value = owed[pools, asset] * index
+        maintenance[pools] += schedule.maintenance(value)
+        initial[pools] += value / schedule.max_leverage[schedule.tier_of(value)]
+    return maintenance, initial
 
 
-def _loans(
-    book: AccountBook, state: MarginState, market: MarketState, borrowed: Borrowed
-) -> tuple[IntArray, IntArray, FloatArray]:
-    """Pool, asset and positive amount of every loan, by pool and asset."""
-    n = len(book.instruments.assets)
-    holder = np.repeat(np.arange(len(book)), np.diff(book.balance_pointer))
-    key, amount = holder * n + book.balance_asset, book.balance
-    if borrowed == "balance":
-        amount = np.minimum(amount, 0.0)
-    else:
-        settled = book.instruments.settlement[book.position_instrument]
-        pool, order = np.repeat(np.arange(len(book)), np.diff(book.position_pointer)), compile_book(book).leg_position
-        key = np.concatenate((key, (pool * n + settled)[order]))
-        amount = np.concatenate((amount, (state.leg_profit / market.index[settled])[order]))
-    rows, place = np.unique(key, return_inverse=True)
-    held = group_sums(place.astype(np.int64), amount, len(rows))
-    owed = held < 0
-    return rows[owed] // n, rows[owed] % n, -held[owed]
+def _borrowed_amounts(book: AccountBook, market: MarketState, borrowed: Borrowed) -> FloatArray:
+    """What each account owes of each asset, units of it, not negative; shape (n_pools, n_assets)."""
+    if borrowed == "equity":
+        return np.maximum(-asset_totals(book, market), 0.0)
+    owed = np.maximum(-book.balance, 0.0)
+    return table_sums(book.balance_pool, book.balance_asset, owed, (len(book), len(book.instruments.assets)))

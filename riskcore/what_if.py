@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .accounts import CROSS, AccountBook
+from .accounts import CROSS, AccountBook, csr_pointers
 from .arrays import BoolArray, FloatArray, IntArray, require
-from .errors import InputError
-from .instruments import INVERSE
+from .instruments import INVERSE, contract_profit, contract_value
 from .market import MarketState
 
 
@@ -27,7 +26,7 @@ def with_deposit(book: AccountBook, amount: ArrayLike) -> AccountBook:
     [900.0, 100.0]
     """
     added = np.broadcast_to(np.asarray(amount, dtype=np.float64), (len(book),))
-    return _with_balances(book, np.arange(len(book)), np.zeros(len(book), dtype=np.int64), added)
+    return book.with_amounts(np.arange(len(book)), np.zeros(len(book), dtype=np.int64), added)
 
 
 def with_reduction(book: AccountBook, fraction: ArrayLike, market: MarketState) -> AccountBook:
@@ -50,18 +49,11 @@ def with_reduction(book: AccountBook, fraction: ArrayLike, market: MarketState) 
     ([0.05], [900.0, -100.0])
     """
     closed = np.broadcast_to(np.asarray(fraction, dtype=np.float64), (len(book),))
-    outside = ~((closed >= 0) & (closed < 1))
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        raise InputError("must be in [0, 1)", row=row, column="fraction", value=float(closed[row]))
-    table, instrument = book.instruments, book.position_instrument
-    pool = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
-    size = book.quantity * table.multiplier[instrument] * closed[pool]
-    mark, entry = market.mark[instrument], book.entry_price
-    inverse = table.kind[instrument] == INVERSE
-    realised = np.where(inverse, size * (1 / entry - 1 / mark), size * (mark - entry))
-    smaller = replace(book, quantity=book.quantity * (1 - closed[pool]))
-    return _with_balances(smaller, pool, table.settlement[instrument], realised)
+    require((closed >= 0) & (closed < 1), closed, "must be in [0, 1)", "fraction")
+    part, mark = closed[book.position_pool], market.mark[book.position_instrument]
+    realised = contract_profit(book.position_size * part, book.entry_price, mark, book.position_inverse)
+    smaller = replace(book, quantity=book.quantity * (1 - part))
+    return smaller.with_amounts(book.position_pool, book.position_asset, realised)
 
 
 def with_fill(
@@ -122,10 +114,10 @@ def with_fill(
     profit = legs.close(fill) if netting else np.zeros(n)
     legs.join(fill)
     table = book.instruments
-    paid = np.abs(fill.quantity) * fill.fee_rate * np.where(legs.inverse, 1 / fill.price, fill.price)
+    paid = contract_value(np.abs(fill.quantity) * fill.fee_rate, fill.price, legs.inverse)
     done = np.flatnonzero(fill.quantity)
     cash = table.multiplier[fill.instrument] * (profit - paid)
-    return _with_balances(legs.book(fill), done, table.settlement[fill.instrument[done]], cash[done])
+    return legs.book(fill).with_amounts(done, table.settlement[fill.instrument[done]], cash[done])
 
 
 class _Fill(NamedTuple):
@@ -141,10 +133,10 @@ class _Legs:
 
     def __init__(self, book: AccountBook, fill: _Fill) -> None:
         self.before = book
-        self.pool = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
+        self.pool = book.position_pool
         self.size, self.entry = np.array(book.quantity), np.array(book.entry_price)
         self.leverage = np.array(book.leverage)
-        self.inverse = book.instruments.kind[fill.instrument] == INVERSE
+        self.inverse = np.asarray(book.instruments.kind[fill.instrument] == INVERSE)
         self.rest = np.abs(fill.quantity)
         self.side = np.where(
             book.position_instrument == fill.instrument[self.pool], self.size * fill.quantity[self.pool], 0.0
@@ -156,8 +148,7 @@ class _Legs:
         for legs in _in_turn(self.side < 0, self.before.position_pointer):
             of, sign = self.pool[legs], np.sign(self.size[legs])
             closed = np.minimum(np.abs(self.size[legs]), self.rest[of])
-            paid, got = self.entry[legs], fill.price[of]
-            profit[of] += sign * closed * np.where(self.inverse[of], 1 / paid - 1 / got, got - paid)
+            profit[of] += contract_profit(sign * closed, self.entry[legs], fill.price[of], self.inverse[of])
             self.size[legs] -= sign * closed
             self.rest[of] -= closed
         return profit
@@ -182,7 +173,7 @@ class _Legs:
         size = np.concatenate((self.size[kept], np.sign(fill.quantity[opened]) * self.rest[opened]))
         return replace(
             self.before,
-            position_pointer=np.searchsorted(pools[order], np.arange(len(self.rest) + 1)).astype(np.int64),
+            position_pointer=csr_pointers(pools[order], len(self.rest)),
             position_instrument=instrument[order],
             quantity=size[order],
             entry_price=np.concatenate((self.entry[kept], fill.price[opened]))[order],
@@ -238,16 +229,4 @@ def with_transfer(
         require((places >= 0) & (places < known), places, "is not there", column)
     require(np.isfinite(amounts) & (amounts >= 0), amounts, "must be a number not below 0", "amount")
     both = np.concatenate((sources, targets))
-    return _with_balances(book, both, np.concatenate((assets, assets)), np.concatenate((-amounts, amounts)))
-
-
-def _with_balances(book: AccountBook, pool: IntArray, asset: IntArray, amount: FloatArray) -> AccountBook:
-    held = np.repeat(np.arange(len(book)), np.diff(book.balance_pointer))
-    pools = np.concatenate((held, pool))
-    order = np.argsort(pools, kind="stable")
-    return replace(
-        book,
-        balance_pointer=np.searchsorted(pools[order], np.arange(len(book) + 1)).astype(np.int64),
-        balance_asset=np.concatenate((book.balance_asset, asset))[order],
-        balance=np.concatenate((book.balance, amount))[order],
-    )
+    return book.with_amounts(both, np.concatenate((assets, assets)), np.concatenate((-amounts, amounts)))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import margincast
 from margincast import __main__ as command_line
 from margincast.training import demo
 from margincast.training.evaluate import BASELINES
@@ -353,3 +354,8 @@ def test_demo_on_a_market_of_the_users(run, monkeypatch, tmp_path):
     code, _, err = run("demo", *options)
     assert code == 0, err
     assert {p.name for p in (tmp_path / "deep" / "out").iterdir()} == {"report.html", "accounts.json", "store"}
+
+
+def test_the_version_is_printed(run):
+    code, out, _ = run("--version")
+    assert code == 0 and out.strip() == f"margincast {margincast.__version__}"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from margincast.riskcore.accounts import AccountBook
-from margincast.riskcore.collateral.concentration import balance_values, concentration, venue_scale
+from margincast.riskcore.collateral.concentration import balance_values, concentration
 from margincast.riskcore.collateral.conversion import IndexPrices, convert, market_from_indices
 from margincast.riskcore.collateral.depeg import depeg, depegged_market, with_haircuts
 from margincast.riskcore.collateral.haircut import (
@@ -115,7 +115,7 @@ def test_conversion_keeps_index_and_age():
     [
         (["USDT", "BTC"], [1.0, 1.0], NOW + SECOND, "row 1, column asset: index price is 11 s old, at most 10 s is"),
         (["USDC"], [1.0], NOW - 4 * SECOND, "row 0, column asset: index price is 1 s from the future"),
-        (["DAI"], [1.0], NOW, "row 0, column asset: has no index; there are USDT, USDC, BTC, ETH"),
+        (["DAI"], [1.0], NOW, "row 0, column asset: unknown asset; known are USDT, USDC, BTC, ETH"),
         (["ETH"], [1.0], NOW, "row 0, column asset: has no index price"),
         (["BTC"], [np.nan], NOW, "row 0, column amount: must be a finite number"),
         (["BTC"], [1.0, 2.0], NOW, r"column amount: has shape \(2,\), expected \(1,\)"),
@@ -259,18 +259,13 @@ def test_concentration_is_the_greatest_fixed_point(values, limit):
     assert (found.breached == (found.counted < held)).all()
 
 
-def test_venue_limits_and_bad_limits():
-    assert venue_scale([[100.0, -5.0], [300.0, 50.0]], [100.0, 60.0]).tolist() == [0.25, 1.0]
+def test_bad_limits():
     with pytest.raises(InputError, match="row 1, column share_limit"):
         concentration([[1.0, 1.0]], [0.5, 0.0])
     with pytest.raises(InputError, match="row 0, column values"):
         concentration([[1.0, np.nan]], [0.5, 0.5])
     with pytest.raises(InputError, match="share_limit"):
         concentration([[1.0, 1.0]], [0.5])
-    with pytest.raises(InputError, match="venue_limit"):
-        venue_scale([[1.0]], [np.nan])
-    with pytest.raises(InputError, match="venue_limit"):
-        venue_scale([[1.0]], [1.0, 2.0])
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_rules_out_of_range(change, problem):
 
 def test_bad_stresses():
     feeds = feeds_of([100.0, 100.0])
-    with pytest.raises(InputError, match="column feed: unknown feed; there are feed 0, feed 1"):
+    with pytest.raises(InputError, match="column feed: unknown feed; known are feed 0, feed 1"):
         shift_feeds(feeds, ["x"], 0.1)
     with pytest.raises(InputError, match="above -1"):
         shift_feeds(feeds, ["feed 0"], -1.0)

@@ -1,22 +1,18 @@
-"""Scenario margin: risk arrays against QuantLib, the kernel against its twin, and what any margin must do."""
+"""Risk arrays against QuantLib, the kernel against its twin, charges by hand, and what is refused."""
 
 from __future__ import annotations
 
 import datetime as dt
-import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import QuantLib as ql
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from portfolio_setups import GRID, NOW, SHOCK, black, margin_of, market, random_book, rule_of
 
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.options.black76 import value as black76_value
 from margincast.riskcore.options.option_table import OptionTable
-from margincast.riskcore.portfolio.attribution import attribute_margin
 from margincast.riskcore.portfolio.contracts import (
     INVERSE,
     INVERSE_OPTION,
@@ -29,16 +25,7 @@ from margincast.riskcore.portfolio.contracts import (
     contract_table,
     contracts_of_options,
 )
-from margincast.riskcore.portfolio.correlation_breakdown import (
-    ALL_ONE,
-    AS_GIVEN,
-    NO_NETTING,
-    REVERSED,
-    ZERO,
-    correlation_breakdown,
-)
 from margincast.riskcore.portfolio.exposures import exposures, leg_exposures, unit_rows
-from margincast.riskcore.portfolio.netting import netted_losses, offset_losses
 from margincast.riskcore.portfolio.portfolio_rule import (
     CORRELATION,
     MEASURES,
@@ -49,79 +36,12 @@ from margincast.riskcore.portfolio.portfolio_rule import (
     PortfolioRule,
     UnitRule,
 )
-from margincast.riskcore.portfolio.risk_arrays import RiskArrays, reprice, risk_arrays
-from margincast.riskcore.portfolio.scenario_grid import DOWN, SAME, UP, ScenarioGrid, VolatilityShock
-from margincast.riskcore.portfolio.scenario_margin import ScenarioMargin, scenario_margin, unit_losses
+from margincast.riskcore.portfolio.risk_arrays import reprice, risk_arrays
+from margincast.riskcore.portfolio.scenario_grid import DOWN, SAME, UP, ScenarioGrid
+from margincast.riskcore.portfolio.scenario_margin import scenario_margin, unit_losses
 from margincast.riskcore.portfolio.scenario_plain import plain_scenario_profit
 from margincast.riskcore.portfolio.scenario_prices import scenario_values
 from margincast.riskcore.portfolio.volatility_rule import VolatilityPoints
-
-NOW = np.datetime64("2024-01-01", "ns")
-SHOCK = VolatilityShock(0.45, 0.3, 0.3, 0.13)
-UNITS = ("BTC", "ETH", "SOL")
-GRID = ScenarioGrid(
-    np.append(np.repeat([-0.15, -0.05, 0.0, 0.05, 0.15], 3), [-0.6, 1.2]),
-    np.append(np.tile([DOWN, SAME, UP], 5), [UP, UP]),
-    np.append(np.ones(15), [0.3, 0.3]),
-)
-CHARGES = Charges(short_option=0.01, delta=0.002, perpetual=0.001, future=0.001, offset=0.003, contract=0.25)
-RHO = CorrelationTable(UNITS, np.array([[1.0, 0.8, 0.6], [0.8, 1.0, 0.7], [0.6, 0.7, 1.0]]))
-
-
-def rule_of(unit: UnitRule | None = None, **how: Any) -> PortfolioRule:
-    return PortfolioRule("test", dt.date(2024, 1, 1), {}, unit or UnitRule(GRID, SHOCK), **how)
-
-
-def market(seed: int = 0, n: int = 24) -> tuple[ContractTable, Any]:
-    """A few contracts of every kind in three units."""
-    rng = np.random.default_rng(seed)
-    kind = np.concatenate(([LINEAR] * 5, [INVERSE, SPOT, INVERSE_OPTION], rng.choice([LINEAR, OPTION, OPTION], n - 8)))
-    unit = np.concatenate(([0, 1, 2, 0, 1, 0, 1, 0], rng.integers(0, 3, n - 8)))
-    level = np.array([60_000.0, 3_000.0, 100.0])[unit]
-    option = kind >= OPTION
-    settlement = np.where((kind == INVERSE) | (kind == INVERSE_OPTION), "BTC", "USD")
-    expiry = np.where(option | (np.arange(n) == 3), NOW + np.timedelta64(30, "D"), np.datetime64("NaT"))
-    table = contract_table(
-        [f"C{i}" for i in range(n)],
-        [UNITS[u] for u in unit],
-        kind,
-        units=UNITS,
-        multiplier=np.where(kind == INVERSE, 100.0, rng.choice([0.1, 1.0, 2.0], n)),
-        settlement=settlement.tolist(),
-        strike=np.where(option, np.round(level * rng.choice([0.9, 1.0, 1.1], n)), np.nan),
-        right=np.where(option, rng.choice([-1, 1], n), 0),
-        expiry=expiry,
-        assets=("USD", "BTC"),
-        follows=[("BTC", "BTC")],
-    )
-    return table, contract_prices(NOW, level, [1.0, 60_000.0], np.where(option, rng.uniform(0.3, 1.2, n), np.nan))
-
-
-def random_book(seed: int, pools: int = 4, n: int = 24) -> PositionBook:
-    rng = np.random.default_rng(seed)
-    counts = rng.integers(0, 12, pools)
-    size = int(counts.sum())
-    return PositionBook(np.append(0, np.cumsum(counts)), rng.integers(0, n, size), rng.integers(-9, 10, size) / 2.0)
-
-
-def margin_of(book: PositionBook, rule: PortfolioRule, seed: int = 0) -> tuple[ScenarioMargin, RiskArrays]:
-    arrays = risk_arrays(*market(seed), rule)
-    return scenario_margin(book, arrays, rule), arrays
-
-
-RULES = {
-    "sum": rule_of(UnitRule(GRID, SHOCK, CHARGES, Charges(option=0.02, perpetual=0.05))),
-    "correlation": rule_of(
-        UnitRule(GRID, SHOCK, CHARGES), netting=CORRELATION, correlation=RHO, initial_factor=1.3, pool_minimum=50.0
-    ),
-    "offset": rule_of(
-        UnitRule(GRID, SHOCK, CHARGES, Charges(delta=0.05)),
-        netting=OFFSET,
-        offsets=(OffsetGroup(("BTC", "ETH"), 0.8),),
-        maintenance_factor=0.5,
-    ),
-}
-each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -137,20 +57,7 @@ def test_the_kernel_is_its_plain_twin_bit_for_bit(threads: int) -> None:
     np.testing.assert_array_equal(found.profit, plain)
 
 
-@each_rule
-def test_threads_change_no_bit(rule: PortfolioRule) -> None:
-    book, arrays = random_book(1, pools=300), risk_arrays(*market(), rule)
-    one, two = (scenario_margin(book, arrays, rule, threads=k) for k in (1, 2))
-    for name in ("maintenance", "initial", "netted_part", "active"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-
-
-def quantlib_value(forward: float, strike: float, days: int, volatility: float, right: int) -> float:
-    deviation = volatility * math.sqrt(days / 365.0)
-    return float(ql.blackFormula(ql.Option.Call if right > 0 else ql.Option.Put, strike, forward, deviation))
-
-
-def test_option_arrays_are_quantlib_values_of_the_shocked_market() -> None:
+def test_option_arrays_are_blacks_of_the_shocked_market() -> None:
     rng = np.random.default_rng(5)
     n = 60
     days, right = rng.integers(2, 400, n), rng.choice([-1, 1], n)
@@ -160,12 +67,12 @@ def test_option_arrays_are_quantlib_values_of_the_shocked_market() -> None:
     rule = rule_of(UnitRule(GRID, SHOCK, horizon_days=1.0))
     arrays = risk_arrays(table, contract_prices(NOW, np.full(n, 100.0), volatility=volatility, discount=0.98), rule)
     for i in range(n):
-        held = quantlib_value(100.0, strike[i], int(days[i]), volatility[i], right[i])
+        held = black(100.0, strike[i], int(days[i]), volatility[i], right[i])
         for s in range(len(GRID)):
             reach = (30.0 / max(days[i], 1)) ** (0.3 if days[i] <= 30 else 0.13)
             factor = {UP: 1 + 0.45 * reach, SAME: 1.0, DOWN: max(1 - 0.3 * reach, 0.0)}[int(GRID.volatility[s])]
             moved = 100.0 * (1 + GRID.move[s])
-            then = quantlib_value(moved, strike[i], int(days[i]) - 1, volatility[i] * factor, right[i])
+            then = black(moved, strike[i], int(days[i]) - 1, volatility[i] * factor, right[i])
             expected = 2.0 * 0.98 * GRID.weight[s] * (then - held)
             assert arrays.profit[i, s] == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
@@ -226,116 +133,6 @@ def test_delta_is_the_slope_of_the_risk_array() -> None:
     np.testing.assert_allclose(arrays.delta, slope, rtol=1e-6, atol=1e-4)
 
 
-@each_rule
-@settings(max_examples=25, deadline=None)
-@given(first=st.integers(0, 10**6), second=st.integers(0, 10**6))
-def test_margin_of_independent_pools_is_that_of_each(rule: PortfolioRule, first: int, second: int) -> None:
-    one, two = random_book(first), random_book(second)
-    both = PositionBook(
-        np.append(one.pool_pointer, one.pool_pointer[-1] + two.pool_pointer[1:]),
-        np.append(one.contract, two.contract),
-        np.append(one.quantity, two.quantity),
-    )
-    arrays = risk_arrays(*market(), rule)
-    alone = [scenario_margin(book, arrays, rule).maintenance for book in (one, two)]
-    np.testing.assert_array_equal(scenario_margin(both, arrays, rule).maintenance, np.concatenate(alone))
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6))
-def test_units_of_a_summed_rule_are_independent(seed: int) -> None:
-    """A pool needs the sum of what its units would need as pools of their own."""
-    rule, book = RULES["sum"], random_book(seed, pools=1)
-    margin, arrays = margin_of(book, rule)
-    unit = arrays.contracts.unit[book.contract]
-    order = np.argsort(unit, kind="stable")
-    apart = PositionBook(
-        np.append(0, np.cumsum(np.bincount(unit, minlength=3))), book.contract[order], book.quantity[order]
-    )
-    assert margin.maintenance[0] == pytest.approx(scenario_margin(apart, arrays, rule).maintenance.sum(), rel=1e-12)
-
-
-@each_rule
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), scale=st.floats(0.01, 100))
-def test_margin_scales_with_positions(rule: PortfolioRule, seed: int, scale: float) -> None:
-    rule = replace(rule, pool_minimum=0.0)
-    book = random_book(seed)
-    bigger = replace(book, quantity=scale * book.quantity)
-    one, many = margin_of(book, rule)[0], margin_of(bigger, rule)[0]
-    np.testing.assert_allclose(many.maintenance, scale * one.maintenance, rtol=1e-9, atol=1e-7)
-
-
-@each_rule
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6))
-def test_the_order_of_positions_does_not_matter(rule: PortfolioRule, seed: int) -> None:
-    book = random_book(seed, pools=1)
-    shuffled = np.random.default_rng(seed).permutation(len(book.quantity))
-    other = PositionBook(book.pool_pointer, book.contract[shuffled], book.quantity[shuffled])
-    one, two = margin_of(book, rule)[0], margin_of(other, rule)[0]
-    np.testing.assert_allclose(one.maintenance, two.maintenance, rtol=1e-9, atol=1e-7)
-
-
-@each_rule
-def test_long_and_short_of_one_contract_is_no_risk(rule: PortfolioRule) -> None:
-    n = 24
-    book = PositionBook(np.arange(n + 1) * 2, np.repeat(np.arange(n), 2), np.tile([3.5, -3.5], n))
-    margin, _ = margin_of(book, rule)
-    assert (margin.losses.profit == 0).all()
-    assert (margin.netted == 0).all()
-
-
-@each_rule
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6))
-def test_margin_is_never_below_what_is_stated(rule: PortfolioRule, seed: int) -> None:
-    book = random_book(seed, pools=6)
-    margin, arrays = margin_of(book, rule)
-    held = np.diff(book.pool_pointer) > 0
-    assert (margin.maintenance[held] >= rule.pool_minimum).all()
-    assert (margin.maintenance[~held] == 0).all()
-    assert (margin.initial >= margin.maintenance).all()
-    measures = exposures(leg_exposures(book, arrays, unit_rows(book, arrays.contracts)), margin.losses.rows)
-    unit = rule.unit_rule("BTC")
-    least = np.bincount(margin.losses.rows.pool, measures @ unit.minimum.rates, minlength=6)
-    added = np.bincount(margin.losses.rows.pool, measures @ unit.contingencies.rates, minlength=6)
-    assert (margin.maintenance >= (rule.maintenance_factor * least + added) * (1 - 1e-12)).all()
-
-
-@each_rule
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10**6))
-def test_legs_add_up_to_the_requirement(rule: PortfolioRule, seed: int) -> None:
-    rule = replace(rule, pool_minimum=float(seed % 3) * 2_000)
-    book = random_book(seed, pools=5)
-    margin, arrays = margin_of(book, rule)
-    legs = attribute_margin(book, arrays, rule, margin)
-    total = np.bincount(book.pool_of_entry, legs.share, minlength=5)
-    np.testing.assert_allclose(total, margin.maintenance, rtol=1e-9, atol=1e-6)
-
-
-@each_rule
-def test_a_leg_s_share_is_the_slope_of_margin(rule: PortfolioRule) -> None:
-    """Euler: where one scenario binds, the share is quantity times the derivative."""
-    book = PositionBook([0, 4], [0, 1, 2, 10], [1.0, -15.0, 40.0, -2.0])
-    margin, arrays = margin_of(book, rule)
-    share = attribute_margin(book, arrays, rule, margin).share
-    for leg in range(4):
-        step = 1e-6
-        sides = [book.quantity * (1 + k * step * (np.arange(4) == leg)) for k in (-1, 1)]
-        moved = [scenario_margin(replace(book, quantity=quantity), arrays, rule) for quantity in sides]
-        slope = (moved[1].maintenance[0] - moved[0].maintenance[0]) / (2 * step)
-        assert share[leg] == pytest.approx(slope, rel=1e-5, abs=1e-3)
-
-
-def test_the_worst_scenario_by_name() -> None:
-    grid = ScenarioGrid([0.0, 0.15, -0.6, 1.5], [UP, UP, SAME, DOWN], [1.0, 1.0, 0.5, 0.05])
-    rule = rule_of(UnitRule(grid, SHOCK))
-    margin, _ = margin_of(PositionBook([0, 1, 2], [0, 0], [-1.0, 1.0]), rule)
-    assert margin.worst(rule) == ["BTC: price +15%, volatility up", "BTC: price -60%, weight 0.5"]
-
-
 def test_charges_by_hand() -> None:
     """One unit, one strike: 3 calls short against 1 put long, a second strike long; futures offset each other."""
     symbols, n = ["C100", "P100", "C110", "PERP", "JUN", "SPOT"], 6
@@ -373,84 +170,6 @@ def test_charges_by_hand() -> None:
         assert found == pytest.approx(expected, rel=1e-12)
 
 
-def test_all_correlations_one_is_the_sum_of_losses_on_one_side() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        n = int(rng.integers(1, 8))
-        losses, rho = rng.uniform(0, 100, n), np.ones((n, n))
-        for down, up in ((losses, 0 * losses), (0 * losses, losses)):
-            loss, parts, _ = netted_losses(down, up, rho)
-            assert loss == pytest.approx(losses.sum(), rel=1e-12)
-            np.testing.assert_allclose(parts, losses, rtol=1e-12)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 10**6), n=st.integers(1, 13), both=st.sampled_from([0.0, 0.5, 1.0]), rho=st.floats(-0.05, 1.0)
-)
-def test_netted_losses_are_the_worst_choice_of_sides(seed: int, n: int, both: float, rho: float) -> None:
-    """Not above the plain sum; not below any choice of sides; parts add up."""
-    rng = np.random.default_rng(seed)
-    down = rng.uniform(0, 10, n)
-    up = np.where(rng.random(n) < both, rng.uniform(0, 10, n), 0.0)
-    matrix = np.where(np.eye(n, dtype=bool), 1.0, rho)
-    loss, parts, _ = netted_losses(down, up, matrix)
-    assert loss <= np.maximum(down, up).sum() * (1 + 1e-12)
-    assert parts.sum() == pytest.approx(loss, rel=1e-9, abs=1e-9)
-    for _ in range(20):
-        signed = np.where((rng.random(n) < 0.5) & (up > 0), up, -down)
-        assert loss >= math.sqrt(max(signed @ matrix @ signed, 0.0)) * (1 - 1e-12)
-
-
-def test_breakdown_regimes_by_hand() -> None:
-    """A hedge of 100 against 60 at a correlation of 0.8, and the same two on one side."""
-    table = contract_table(["A", "B"], ["BTC", "ETH"], LINEAR, units=UNITS[:2])
-    rule = rule_of(UnitRule(ScenarioGrid.product([-0.1, 0.0, 0.1], SAME), SHOCK), netting=CORRELATION, correlation=RHO)
-    arrays = risk_arrays(table, contract_prices(NOW, [1_000.0, 600.0]), rule)
-    found = correlation_breakdown(PositionBook([0, 2, 4], [0, 1, 0, 1], [1.0, -1.0, 1.0, 1.0]), arrays, rule)
-    square, cross = 100.0**2 + 60.0**2, 2 * 100 * 60
-    signs = {AS_GIVEN: -0.8, ALL_ONE: -1.0, ZERO: 0.0, REVERSED: 0.8}
-    for regime, sign in signs.items():
-        both = [math.sqrt(square + sign * cross), math.sqrt(square - sign * cross)]
-        assert found.of(regime).tolist() == pytest.approx(both, rel=1e-12)
-    assert found.of(NO_NETTING).tolist() == pytest.approx([160.0, 160.0])
-    assert found.worst[0] == NO_NETTING
-    assert found.of(ALL_ONE)[1] == pytest.approx(160.0)
-    assert found.shortfall[0] == pytest.approx(160.0 - math.sqrt(square - 0.8 * cross))
-
-
-def test_breakdown_needs_correlations() -> None:
-    with pytest.raises(InputError, match="has no correlations"):
-        arrays = risk_arrays(*market(), rule_of())
-        correlation_breakdown(random_book(0), arrays, rule_of())
-
-
-def test_a_short_straddle_hedges_nothing() -> None:
-    """It loses on both sides, so a future of a correlated unit adds to it whichever side that is on."""
-    down, up = np.array([50.0, 0.0]), np.array([40.0, 30.0])
-    matrix = np.array([[1.0, 0.9], [0.9, 1.0]])
-    loss, _, side = netted_losses(down, up, matrix)
-    assert side.tolist() == [1, 1]
-    assert loss == pytest.approx(math.sqrt(40**2 + 30**2 + 2 * 0.9 * 40 * 30))
-
-
-def test_offsets_count_profits_in_part() -> None:
-    parts, scenario = offset_losses(np.array([[-100.0, 30.0], [80.0, -90.0]]), np.array([0.5, 0.5]))
-    assert scenario == 1 and parts.tolist() == [-15.0, 90.0]
-    parts, _ = offset_losses(np.array([[1.0, 0.0]]), np.array([0.9]))
-    assert parts.tolist() == [0.0]
-
-
-def test_offset_groups_lie_between_netting_and_the_sum() -> None:
-    book = PositionBook([0, 2], [0, 1], [1.0, -18.0])
-    needed = []
-    for share in (0.0, 0.8, 1.0):
-        groups = (OffsetGroup(("BTC", "ETH"), share),)
-        needed.append(margin_of(book, rule_of(netting=OFFSET, offsets=groups))[0].maintenance[0])
-    total = margin_of(book, rule_of())[0].maintenance[0]
-    assert needed[2] < needed[1] < needed[0] <= total
-
-
 def test_an_option_table_is_margined_as_its_contracts() -> None:
     expiry = np.array(["2024-02-01", "2024-03-01"], "datetime64[ns]")
     options = OptionTable(("C", "P"), ("BTC", "ETH"), expiry, [60_000.0, 3_000.0], [1, -1], [1.0, 10.0])
@@ -459,26 +178,6 @@ def test_an_option_table_is_margined_as_its_contracts() -> None:
     prices = contract_prices(NOW, [61_000.0, 2_900.0], volatility=0.6)
     same = [risk_arrays(one, prices, rule_of()).profit for one in (contracts_of_options(options), table)]
     np.testing.assert_array_equal(*same)
-
-
-def test_correlated_netting_of_many_pools_is_that_of_each() -> None:
-    """One row against the formula: a pool with one unit is its scan loss, others go through `netted_losses`."""
-    rule, book = rule_of(netting=CORRELATION, correlation=RHO), random_book(11, pools=40)
-    margin, _ = margin_of(book, rule)
-    losses, rows = margin.losses, margin.losses.rows
-    for pool in range(40):
-        own = np.flatnonzero(rows.pool == pool)
-        unit = rows.unit[own]
-        loss, _, _ = netted_losses(losses.down[own], losses.up[own], RHO.matrix[np.ix_(unit, unit)])
-        assert margin.netted[pool] == pytest.approx(loss, rel=1e-12, abs=1e-12)
-
-
-def test_tails_count_by_their_weight() -> None:
-    grid = ScenarioGrid([0.1, 0.5], [SAME, SAME], [1.0, 0.4])
-    margin, _ = margin_of(PositionBook([0, 1], [0], [-1.0]), rule_of(UnitRule(grid, SHOCK)))
-    table, prices = market()
-    size = float(table.multiplier[0] * prices.price[0])
-    assert margin.maintenance[0] == pytest.approx(0.4 * 0.5 * size, rel=1e-12)
 
 
 def option_market(**change: Any) -> tuple[ContractTable, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import QuantLib as ql
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from portfolio_setups import CALL, PUT, black, check_malformed
 
 from margincast.riskcore.dated_files import list_rulebooks, rulebook_in_force
 from margincast.riskcore.errors import InputError
@@ -35,14 +35,8 @@ from margincast.riskcore.portfolio.okx_pm_rules import TermVolatility, Tiers
 
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 NOW = np.datetime64("2025-03-01T08:00", "ns")
-CALL, PUT = 1, -1
 BEFORE, JANUARY, NEWEST = (load_okx_rules(day) for day in (dt.date(2024, 12, 1), dt.date(2025, 1, 10), None))
 ASSETS = ("USD", "USDT", "USDC", "BTC")
-
-
-def black(forward: float, strike: float, days: float, volatility: float, right: int) -> float:
-    side = ql.Option.Call if right > 0 else ql.Option.Put
-    return float(ql.blackFormula(side, strike, forward, volatility * math.sqrt(days / 365.0)))
 
 
 def btc(*contracts: tuple[int, str, float, int, str], unit: str = "BTC") -> ContractTable:
@@ -310,13 +304,7 @@ def test_every_file_loads() -> None:
     ],
 )
 def test_malformed_files_are_one_error(tmp_path: Path, old: str, new: str, told: str) -> None:
-    text = rulebook_in_force("okx_pm").path.read_text(encoding="utf-8")
-    assert old in text
-    bad = tmp_path / "bad.toml"
-    bad.write_text(text.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(InputError, match=told) as error:
-        read_okx_rules(bad)
-    assert "bad.toml" in str(error.value) and "\n" not in str(error.value)
+    check_malformed(rulebook_in_force("okx_pm").path, read_okx_rules, tmp_path, old, new, told)
 
 
 def test_tiers_rise_and_have_a_rate_each() -> None:

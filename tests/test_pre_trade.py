@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from margincast.riskcore.accounts import AccountBook
+from margincast.riskcore.asset_totals import asset_totals
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.instruments import InstrumentTable
 from margincast.riskcore.largest_order import largest_order
 from margincast.riskcore.margin import Stage, evaluate
 from margincast.riskcore.market import MarketState
+from margincast.riskcore.open_orders import OpenOrders
 from margincast.riskcore.pre_trade import Orders, Refusal, net_quantity, preview_orders, resting_reserve
 from margincast.riskcore.rulebook import HaircutSchedule, RateSchedule, RuleBook
-from margincast.riskcore.sub_accounts import asset_totals
 from margincast.riskcore.what_if import with_fill, with_transfer
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -131,10 +132,12 @@ def test_resting_orders_count_the_worse_side():
     long = book_of(1000.0, (0, 10.0, 100.0))
     # bids for 20 need 100 more; an ask for 30 leaves a short of 20, which needs 50 more
     arguments = [0, 0], [0, 0], [20.0, -30.0], [90.0, 120.0]
-    assert resting_reserve(long, MARKET, RULES, *arguments).tolist() == [pytest.approx(100.0)]
-    assert resting_reserve(long, MARKET, RULES, [0], [0], [-30.0], [120.0]).tolist() == [pytest.approx(50.0)]
+    assert resting_reserve(long, MARKET, RULES, OpenOrders(*arguments)).tolist() == [pytest.approx(100.0)]
+    assert resting_reserve(long, MARKET, RULES, OpenOrders([0], [0], [-30.0], [120.0])).tolist() == [
+        pytest.approx(50.0)
+    ]
     # a bid above the mark loses the difference at once: 20 * 10, and an order in another instrument adds
-    both = resting_reserve(long, MARKET, RULES, [0, 0], [0, 1], [20.0, 100.0], [110.0, 10.0], fee_rate=0.01)
+    both = resting_reserve(long, MARKET, RULES, OpenOrders([0, 0], [0, 1], [20.0, 100.0], [110.0, 10.0]), fee_rate=0.01)
     assert both.tolist() == [pytest.approx(100.0 + 200.0 + 22.0 + 50.0 + 10.0)]
     for pool, instrument, size, price, problem in (
         (1, 0, 1.0, 1.0, "row 0, column pool"),
@@ -143,7 +146,7 @@ def test_resting_orders_count_the_worse_side():
         (0, 0, 1.0, np.nan, "row 0, column price"),
     ):
         with pytest.raises(InputError, match=problem):
-            resting_reserve(long, MARKET, RULES, [pool], [instrument], [size], [price])
+            resting_reserve(long, MARKET, RULES, OpenOrders([pool], [instrument], [size], [price]))
 
 
 @given(SEEDS, st.integers(0, 3), st.integers(0, 5), st.sampled_from([1, -1]), st.floats(-0.02, 0.02),

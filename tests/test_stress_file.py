@@ -119,6 +119,16 @@ def test_only_what_is_held_is_stressed_and_margins_stay(accounts):
     np.testing.assert_array_equal(state.index, whole.index[history.instruments.asset_index_of(["USDT", "ETH"])])
 
 
+def test_an_expiry_is_kept_by_what_is_held_only(accounts):
+    history = small.data().history
+    expiry = np.full(len(history.instruments), "NaT", "datetime64[ns]")
+    expiry[1] = history.times[60]
+    dated = replace(history, instruments=replace(history.instruments, expiry=expiry))
+    book = read_accounts(accounts, dated.instruments)
+    few, _ = held_only(book, dated)
+    assert few.instruments.expiry.tolist() == expiry[[0, 1]].tolist()
+
+
 def test_the_market_has_a_beta_of_one_to_itself():
     moves = moves_of(small.data().history, 2000)
     returns = np.diff(np.log(small.data().history.close[2000 - 720 : 2000]), axis=0)

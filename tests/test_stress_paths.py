@@ -28,6 +28,13 @@ def test_collateral_moves_with_its_contract_and_other_coins_stand_still():
     assert (path.index[:, [0, 2]] == 1).all()
 
 
+def test_a_coin_without_a_contract_of_its_name_moves_with_its_inverse_contract():
+    table = InstrumentTable(("BTCUSD", "ETHUSD"), [1, 1], [100.0, 10.0], [1, 2], ("USD", "BTC", "ETH", "GOLD"))
+    path = library.flash_crash(table, BETA)
+    np.testing.assert_array_equal(path.index[:, 1:3], path.mark)
+    assert (path.index[:, [0, 3]] == 1).all()
+
+
 def test_a_spike_swings_by_new_standard_deviations_down_first():
     path = library.volatility_spike(TABLE, SIGMA, multiple=3, deviations=2, swings=2)
     np.testing.assert_allclose(np.log(path.mark), [[-0.18, -0.3], [0.18, 0.3]], rtol=1e-12)
@@ -108,6 +115,12 @@ def test_scaling_is_in_logs():
         (lambda: library.flash_crash(TABLE, BETA, fall=1.0), "column fall: must be in \\(0, 1\\) \\(found 1.0\\)"),
         (lambda: library.flash_crash(TABLE, [1.0]), "column beta: has shape \\(1,\\), expected \\(2,\\)"),
         (lambda: library.flash_crash(TABLE, [1.0, np.nan]), "row 1, column beta: must be a finite number"),
+        (lambda: library.flash_crash(TABLE, BETA, steps=0), "column steps: must be a whole number from 1"),
+        (lambda: library.flash_crash(TABLE, BETA, recovery=np.nan), "column recovery: must be a number in \\[0, 1\\]"),
+        (lambda: library.volatility_spike(TABLE, SIGMA, multiple=0.0), "column multiple: must be a number in"),
+        (lambda: library.volatility_spike(TABLE, SIGMA, swings=0), "column swings: must be a whole number from 1"),
+        (lambda: library.correlation_to_one(TABLE, SIGMA, deviations=np.inf), "column deviations"),
+        (lambda: library.liquidity_drought(TABLE, BETA, depth=2.0), "column depth"),
         (lambda: library.depeg(TABLE, "USDT"), "it cannot lose its peg to itself"),
         (lambda: library.depeg(TABLE, "DAI"), "unknown asset"),
         (lambda: price_path("x", "", np.zeros((0, 2)), TABLE), "needs at least one step"),

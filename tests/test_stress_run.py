@@ -17,8 +17,10 @@ from margincast.riskcore.stress.path import price_path
 from margincast.riskcore.stress.reverse import reverse_stress
 from margincast.riskcore.stress.run import StressSetting, depth_at, run_stress, run_stresses
 from margincast.riskcore.waterfall.depth import DepthBook
+from margincast.riskcore.waterfall.events import EventKind
 from margincast.riskcore.waterfall.funds import InsuranceFunds
 from margincast.riskcore.waterfall.procedure import LiquidationProcedure
+from margincast.riskcore.waterfall.waterfall import run_waterfall
 
 TABLE = InstrumentTable.linear_perpetuals(["BTC"], collateral=["USDC"])
 MARKET = MarketState(np.datetime64("2024-01-01", "ns"), [100.0], [1.0, 1.0])
@@ -143,6 +145,49 @@ def test_no_shock_changes_nothing():
     healthy = evaluate(given.book, MARKET, RULES).headroom > 0
     outcome = run_stress(given, price_path("none", "", [1.0], TABLE))
     assert not (outcome.liquidated & healthy).any()
+
+
+def test_a_pool_that_is_closed_by_adl_alone_is_counted_as_liquidated():
+    outcome = run_stress(setting(TWO, fund=0.0), price_path("gap", "", [0.7], TABLE))
+    assert outcome.deleveraged == pytest.approx([70.0])
+    assert outcome.liquidated.tolist() == outcome.bankrupt.tolist() == [True, False]
+
+
+def test_a_venue_that_is_still_down_at_the_end_has_not_settled():
+    dark = price_path("dark", "", [0.9, 0.7], TABLE, trading=np.array([True, False]))
+    assert not run_stress(setting(TWO), dark).settled
+    assert run_stress(setting(TWO), price_path("calm", "", [0.99], TABLE, trading=False)).settled
+
+
+def test_what_nobody_holds_needs_no_price_and_what_the_fund_holds_does():
+    given = setting(TWO, fund=1_000.0)
+    given = replace(given, market=MarketState(MARKET.time, [100.0], [1.0, np.nan]))
+    outcome = run_stress(given, price_path("gap", "", [0.7], TABLE))
+    assert outcome.fund_before == 1_000.0 and outcome.fund[-1] == pytest.approx(990.0) and outcome.fund_held
+    coins = InsuranceFunds.of(TABLE, {"BTC": "one"}, {"one": {"USDC": 5.0}})
+    with pytest.raises(InputError, match="column funds: holds something without a price .*found 'one'"):
+        run_stress(replace(given, funds=coins), price_path("gap", "", [0.7], TABLE))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_accounts_and_fund_lose_the_others_gain(seed):
+    """One step: equity and fund before at the new prices, less the same after, went to the market and the venue."""
+    given = random_setting(seed, 500.0)
+    given = replace(
+        given, procedure=replace(PROCEDURE, fee_to_venue=0.001, fee_to_fund=0.002, policy="close_to_target")
+    )
+    path = price_path("fall", "", [0.93], TABLE)
+    outcome, true = run_stress(given, path), path.at(MARKET, 0)
+    ran = run_waterfall(given.book, true, RULES, given.procedure, depth_at(given.depth, path.mark[0], 1.0), given.funds)
+    fills, fees = ran.events.of_kind(EventKind.FILL), ran.events.of_kind(EventKind.FEE)
+    gained = (fills.contracts * true.mark[0] - fills.units).sum() / 1e8
+    venue = fees.units[fees.fund < 0].sum() / 1e8
+    before = evaluate(given.book, true, RULES).equity.sum() + 500.0
+    after = evaluate(ran.book, true, RULES).equity.sum() + outcome.fund[0]
+    assert gained > 0 and venue > 0
+    assert before - after == pytest.approx(gained + venue, abs=1e-6)
+    assert outcome.equity == np.maximum(evaluate(ran.book, true, RULES).equity, 0.0).sum()
+    assert outcome.closed.sum() == pytest.approx(np.abs(fills.contracts).sum() / 1e8 * true.mark[0])
 
 
 def test_what_is_refused():

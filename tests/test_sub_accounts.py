@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from margincast.riskcore.accounts import AccountBook
+from margincast.riskcore.asset_totals import asset_totals
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.instruments import InstrumentTable
 from margincast.riskcore.margin import evaluate
 from margincast.riskcore.market import MarketState
 from margincast.riskcore.rulebook import HaircutSchedule, RateSchedule, RuleBook
-from margincast.riskcore.sub_accounts import asset_totals, merged, netted, split, transfer, withdrawable
+from margincast.riskcore.sub_accounts import merged, netted, split, transfer, withdrawable
 from margincast.riskcore.what_if import with_transfer
 
 SEEDS = st.integers(0, 2**32 - 1)

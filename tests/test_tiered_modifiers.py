@@ -11,20 +11,18 @@ from hypothesis import strategies as st
 from margincast.riskcore.accounts import CROSS, AccountBook
 from margincast.riskcore.basis import annual_basis, carried_forward
 from margincast.riskcore.collateral.weights import (
-    lesser_value,
     pool_scaled_asset,
     pool_scaled_liability,
     size_discounted,
     size_premium,
-    weighted_value,
 )
 from margincast.riskcore.dated_files import rulebook_in_force
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.fee_to_close import (
     account_bankruptcy_price,
-    bankruptcy_price,
     fee_to_close,
     inverse_cross_liquidation_price,
+    position_bankruptcy_price,
 )
 from margincast.riskcore.instruments import INVERSE, LINEAR, InstrumentTable
 from margincast.riskcore.leg_margin import closing_reserve, equity_with_weighted_profit, restate
@@ -36,9 +34,6 @@ from margincast.riskcore.portfolio.deribit_charges import (
     volatility_change,
 )
 from margincast.riskcore.portfolio.okx_charges import (
-    account_initial,
-    account_maintenance,
-    hedged_notional,
     marginal_tier_charge,
     unit_maintenance,
     unit_margin,
@@ -73,7 +68,7 @@ def two_pools(leverage=(10.0, math.nan, 20.0)):
 
 @given(st.floats(1, 1e5), st.sampled_from([1.0, -1.0]), st.floats(1.5, 125), st.sampled_from([LINEAR, INVERSE]))
 def test_at_the_bankruptcy_price_the_initial_margin_is_gone(entry, side, leverage, kind):
-    price = float(bankruptcy_price(entry, side, leverage, kind))
+    price = float(position_bankruptcy_price(entry, side, leverage, kind))
     if kind == LINEAR:
         profit, margin = side * (price - entry), entry / leverage
     else:
@@ -264,16 +259,6 @@ def test_bad_size_rate_files_are_refused(tmp_path, old, new, message):
 # --- collateral ---------------------------------------------------------------------------------------------------
 
 
-@given(st.floats(-1e6, 1e6), st.floats(0, 1))
-def test_lesser_value_takes_no_haircut_off_debts(value, rate):
-    assert lesser_value(value, rate) == (value * rate if value > 0 else value)
-
-
-@given(st.floats(-1e6, 1e6), st.floats(0, 1e5), st.floats(0, 1), st.floats(1, 3))
-def test_weighted_value_rises_with_the_holding(value, more, asset, liability):
-    assert weighted_value(value + more, asset, liability) >= weighted_value(value, asset, liability) - 1e-6
-
-
 @given(st.floats(0.1, 1), st.floats(0, 0.1), st.floats(0, 1e8), st.floats(0, 1e8))
 def test_weights_worsen_with_size_and_pool(weight, factor, one, other):
     small, large = sorted((one, other))
@@ -330,14 +315,11 @@ def test_bad_charges_are_refused(raw, caps, times, message):
         marginal_tier_charge(raw, caps, times)
 
 
-def test_risk_units_and_account_of_okx():
+def test_risk_units_of_okx():
     units = unit_margin([30.0, 5.0, 1.0], [1.0, 9.0, 1.0], 2.0, 3.0, 4.0, [10.0, 1.0, 20.0])
     assert units.tolist() == [39.0, 18.0, 29.0]
     required = unit_maintenance(units, [50.0, 1.0, 29.0])
     assert required.tolist() == [50.0, 18.0, 29.0]
-    assert account_maintenance(required, borrowing=3.0, stablecoin=1.0) == 101.0
-    assert account_initial(required, borrowing=3.0) == pytest.approx(1.3 * 97 + 3)
-    assert hedged_notional(50.0, -80.0) == 50.0
 
 
 def test_deribit_contingencies():

@@ -13,7 +13,6 @@ from margincast.riskcore.accounts import CROSS, AccountBook
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.instruments import (
     INVERSE,
-    KINDS,
     LINEAR,
     InstrumentTable,
     require_live,
@@ -154,7 +153,7 @@ def test_reserves():
 
 def test_bitmex_ethusd_is_a_linear_contract_settled_in_another_asset():
     """https://www.bitmex.com/app/seriesGuide/ETHUSD: 0.000001 XBT a dollar; value, 2% of margin, profit in XBT."""
-    table = InstrumentTable(("ETHUSD",), [KINDS["quanto"]], [1e-6], [0], ("XBT",))
+    table = InstrumentTable(("ETHUSD",), [LINEAR], [1e-6], [0], ("XBT",))
     book = AccountBook(table, ["a"], ["m"], [CROSS], [0, 1], [0], [2.0], [0, 1], [0], [100_000.0], [500.0], [50.0])
     rules = RuleBook("x", dt.date(2019, 1, 1), {"ETHUSD": RateSchedule.cliff([0], [0.01], [50])}, base="XBT")
     state = evaluate(book, MarketState(NOW, [500.0], [1.0]), rules)

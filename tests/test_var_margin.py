@@ -19,7 +19,6 @@ from margincast.riskcore.portfolio.value_at_risk import (
     shortfall_by_leg,
     tail_weights,
     value_at_risk,
-    worst_scenarios,
 )
 from margincast.riskcore.portfolio.value_at_risk_margin import TailRule, pool_profits, tail_margin
 from margincast.riskcore.portfolio.value_at_risk_scenarios import (
@@ -230,7 +229,7 @@ def test_margin_is_the_measure_of_each_pool(measure):
         assert found.margin[pool] == pytest.approx(max(of(total, 0.99, scenarios.probability), 0), rel=1e-12)
         assert found.leg[mine].sum() == pytest.approx(found.shortfall[pool], rel=1e-12, abs=1e-12)
         assert found.shortfall[pool] == pytest.approx(expected_shortfall(total, 0.99, scenarios.probability), rel=1e-10)
-        assert found.worst[pool] == (worst_scenarios(total, 1)[0] if legs.shape[1] else -1)
+        assert found.worst[pool] == (np.argmin(total) if legs.shape[1] else -1)
     empty = np.diff(book.pool_pointer) == 0
     assert empty.any() and (found.margin[empty] == 0).all()
 

@@ -17,7 +17,7 @@ from margincast.riskcore.market import MarketState
 from margincast.riskcore.rulebook import RateSchedule, RuleBook
 from margincast.riskcore.waterfall.cascade import SingleLegPools, queue_up, run_cascade, side_of
 from margincast.riskcore.waterfall.cascade_columns import CLOSED_ROW, DONE, EQUITY, PROCEEDS
-from margincast.riskcore.waterfall.cascade_plain import cascade, trigger_prices
+from margincast.riskcore.waterfall.cascade_plain import cascade, queue, trigger_prices
 from margincast.riskcore.waterfall.depth import DepthBook
 from margincast.riskcore.waterfall.events import EventKind
 from margincast.riskcore.waterfall.funds import InsuranceFunds
@@ -61,8 +61,10 @@ def test_the_kernel_is_its_plain_twin_bit_for_bit(seed, strict, weight, mark):
     assert np.array_equal(queues.trigger, plain)
     depth = draw_depth(seed, np.abs(pools.size).sum(), mark)
     result = run_cascade(pools, queues, depth, mark, impact_weight=weight, strict=strict)
-    sides = (side_of(depth, side, 0) for side in ("bid", "ask"))
-    closes, last = cascade(mark, weight, strict, queues.long_legs, queues.short_legs, *sides)
+    rows = tuple(queue(plain, pools.size, long=long).tolist() for long in (True, False))
+    assert (queues.longs.tolist(), queues.shorts.tolist()) == rows
+    books = tuple(side_of(depth, side, 0) for side in ("bid", "ask"))
+    closes, last = cascade(mark, weight, strict, rows, plain, (pools.size, pools.entry, pools.cash), books)
     assert result.order.tolist() == closes[:, CLOSED_ROW].tolist()
     for name, column in (("filled", DONE), ("proceeds", PROCEEDS), ("equity", EQUITY)):
         assert np.array_equal(getattr(result, name), closes[:, column])
@@ -85,16 +87,25 @@ def test_triggers_are_the_exact_liquidation_prices():
     assert trigger[found] == pytest.approx(exact[found], rel=1e-11)
 
 
-@pytest.mark.parametrize("spread", [1.0, 1e-12, 0.0])
+@pytest.mark.parametrize("spread", [1.0, 1e-9, 1e-12, 0.0])
 def test_queues_are_in_order_and_equals_by_row(spread):
-    pools = draw_pools(8, 500)
+    pools = draw_pools(8, 2_000)
     near = 1 + spread * (pools.entry / 100 - 1)
     pools = SingleLegPools(np.sign(pools.size), 100 * near, 10 * near) if spread < 1 else pools
     queues = queue_up(pools, TIERS)
     assert len(queues.longs) and len(queues.shorts)
-    for rows, sign in ((queues.longs, -1.0), (queues.shorts, 1.0)):
+    for rows, sign in ((queues.longs.astype(int), -1.0), (queues.shorts.astype(int), 1.0)):
         keys = list(zip(sign * queues.trigger[rows], rows, strict=True))
         assert keys == sorted(keys)
+
+
+def test_triggers_that_lie_close_beside_one_far_away_are_sorted_as_well():
+    """All but one within a part of the range that the digits do not tell apart."""
+    rng = np.random.default_rng(3)
+    entry = np.append(100 * (1 + 1e-7 * rng.random(3_000)), 1e9)
+    pools = SingleLegPools(np.ones(3_001), entry, entry / 10)
+    queues = queue_up(pools, TIERS)
+    assert queues.longs.tolist() == queue(queues.trigger, pools.size, long=True).tolist()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -152,6 +163,9 @@ def test_bad_input():
         queue_up(sound, RateSchedule.cliff([0, 100], [0.01, 0.02], [50, 25]))
     with pytest.raises(InputError, match="below 1"):
         queue_up(sound, TIERS, closing_fee=0.95)
+    for fee in (-0.1, np.nan):
+        with pytest.raises(InputError, match="closing_fee"):
+            queue_up(sound, TIERS, closing_fee=fee)
     queues, depth = queue_up(sound, TIERS), draw_depth(1, 10.0)
     for mark, options, words in (
         (np.nan, {}, "mark"),

@@ -84,3 +84,8 @@ def test_a_procedure_checks_itself():
     for name, value in (("share_above", -1.0), ("target", float("inf")), ("max_rounds", True), ("policy", "")):
         with pytest.raises(InputError, match=name):
             replace(sound, **{name: value})
+
+
+def test_an_unknown_venue_is_told_those_with_a_procedure():
+    with pytest.raises(InputError, match="column venue: unknown venue; there are procedures of binance, .*found 'okx'"):
+        load_procedure("okx")

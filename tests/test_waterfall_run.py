@@ -1,88 +1,35 @@
-"""The waterfall as a whole: worked by hand, and what must hold for any book under any procedure."""
+"""The waterfall as a whole, worked by hand, and what it refuses."""
 
 from __future__ import annotations
 
-import datetime as dt
+import importlib.util
+import sys
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from margincast.riskcore.accounts import AccountBook
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.instruments import InstrumentTable
-from margincast.riskcore.margin import Stage, evaluate
-from margincast.riskcore.market import MarketState
-from margincast.riskcore.rulebook import HaircutSchedule, RateSchedule, RuleBook
+from margincast.riskcore.margin import Stage
+from margincast.riskcore.rulebook import HaircutSchedule, RateSchedule
 from margincast.riskcore.waterfall.depth import DepthBook
 from margincast.riskcore.waterfall.events import EventKind
 from margincast.riskcore.waterfall.funds import InsuranceFunds
-from margincast.riskcore.waterfall.money import UNIT, unit_value
-from margincast.riskcore.waterfall.procedure import POLICIES, RANKINGS, LiquidationProcedure
+from margincast.riskcore.waterfall.money import UNIT
 from margincast.riskcore.waterfall.waterfall import run_waterfall
 
-DAY = dt.date(2024, 1, 1)
-TABLE = InstrumentTable.linear_perpetuals(["BTC", "ETH"], collateral=["COIN"])
-FLAT = RateSchedule.marginal([0.0], [0.05], [20.0])
-NOBODY = ([(1e-3, 0.0)], [(1e6, 0.0)])
-
-
-def pools(*rows, coin=()):
-    """A book of (cash, [(symbol, quantity, entry), ...]); `coin` is what each holds of COIN."""
-    counts = [len(positions) for _, positions in rows]
-    held = [(0, cash) for cash, _ in rows]
-    balances = [[one] + ([(1, coin[i])] if i < len(coin) and coin[i] else []) for i, one in enumerate(held)]
-    flat = [p for _, positions in rows for p in positions]
-    return AccountBook(
-        TABLE,
-        [f"a{i}" for i in range(len(rows))],
-        ["main"] * len(rows),
-        [""] * len(rows),
-        np.cumsum([0, *map(len, balances)]),
-        [asset for one in balances for asset, _ in one],
-        [amount for one in balances for _, amount in one],
-        np.cumsum([0, *counts]),
-        TABLE.index_of([symbol for symbol, _, _ in flat]),
-        [quantity for _, quantity, _ in flat],
-        [entry for _, _, entry in flat],
-        [np.nan] * len(flat),
-    )
-
-
-def rules(schedule=FLAT, **options):
-    return RuleBook("hand", DAY, {"BTC": schedule, "ETH": schedule}, **options)
-
-
-def market(btc=100.0, eth=10.0, coin=1.0):
-    return MarketState(np.datetime64("2024-01-01"), [btc, eth], [1.0, coin])
-
-
-def procedure(policy="close_to_target", ranking="return_times_leverage", **options):
-    return LiquidationProcedure("hand", DAY, policy, ranking, **options)
-
-
-def depth(btc=NOBODY, eth=NOBODY, **options):
-    return DepthBook.of(TABLE, {"BTC": btc, "ETH": eth}, **options)
-
-
-def fund(**held):
-    return InsuranceFunds.by_settlement(TABLE, held)
-
-
-def units(amount):
-    return round(amount * UNIT)
-
-
-# A short of 20 from 600 with 1,000: bankrupt at 650. The longs are accounts 1 to 6 of BitMEX's example, with the
-# returns that give them its ranking of 3, 6, 1, 4, 5 and 2.
-SHORT = (1_000.0, [("BTC", -20.0, 600.0)])
-LONGS = [
-    (quantity * entry, [("BTC", quantity, entry)])
-    for quantity, entry in ((10.0, 550.0), (10.0, 400.0), (20.0, 640.0), (30.0, 500.0), (20.0, 450.0), (10.0, 600.0))
-]
+NAME = "margincast_waterfall_cases"
+if NAME not in sys.modules:
+    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("waterfall_cases.py"))
+    sys.modules[NAME] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[NAME])
+cases = sys.modules[NAME]
+LONGS, NOBODY, SHORT, TABLE = cases.LONGS, cases.NOBODY, cases.SHORT, cases.TABLE
+depth, fund, market, pools = cases.depth, cases.fund, cases.market, cases.pools
+procedure, rules, units = cases.procedure, cases.rules, cases.units
 
 
 def test_bitmex_example_of_deleveraging():
@@ -261,149 +208,6 @@ def test_a_pool_in_debt_by_the_haircut_alone_costs_the_fund_nothing():
     assert result.worst_stage.tolist() == [Stage.BANKRUPT]
     assert np.array_equal(result.fund_worth_after, result.fund_worth_before)
     assert result.closing.cash.tolist() == [[0, units(120.0)]]
-
-
-# ---- any book, any procedure ----------------------------------------------------------------------------------------
-
-
-def draw_depth(rng, table, mark):
-    ladders = {}
-    for i, symbol in enumerate(table.symbols):
-        contract = table.multiplier[i] * (1.0 if table.kind[i] else mark[i])
-        steps = np.cumsum(rng.uniform(1e-4, 1e-2, int(rng.integers(1, 5))))
-        sizes = rng.lognormal(0, 1.5, (2, len(steps))) * rng.choice([1e3, 1e5, 1e7]) / contract
-        ladders[symbol] = tuple(
-            list(zip(mark[i] * (1 + sign * steps), size, strict=True))
-            for sign, size in zip((-1, 1), sizes, strict=True)
-        )
-    return DepthBook.of(table, ladders, impact=float(rng.choice([0, 0.1])), refill=float(rng.choice([0, 0.5])))
-
-
-def draw_case(draw, seed, **fixed):
-    world, rng = draw.world(seed, pools=10), np.random.default_rng([seed, 77])
-    table = draw.table
-    plan = {
-        "policy": POLICIES[seed % len(POLICIES)],
-        "adl_ranking": RANKINGS[int(rng.integers(len(RANKINGS)))],
-        "target": float(rng.choice([1.0, 1.2])),
-        "share": float(rng.uniform(0.1, 1)),
-        "share_above": float(rng.choice([0, 1e4])),
-        "cooldown_rounds": int(rng.integers(3)),
-        "fill_or_kill": bool(rng.integers(2)),
-        "limit_at_bankruptcy": bool(rng.integers(2)),
-        "takeover_ratio": float(rng.choice([0, 2 / 3, 1])),
-        "fee_to_fund": float(rng.choice([0, 0.005])),
-        "fee_to_venue": float(rng.choice([0, 0.0005])),
-        "adl_profitable_only": bool(rng.integers(2)),
-        "impact_weight": float(rng.choice([0, 0.3, 1])),
-        "max_rounds": 12,
-    }
-    money = {
-        s: float(rng.choice([0, 10, 1e3])) * (1.0 if k == 0 else 1e-3)
-        for s, k in zip(table.symbols, table.kind, strict=True)
-    }
-    funds = InsuranceFunds.by_instrument(table, money)
-    asked = LiquidationProcedure("drawn", DAY, **(plan | fixed))
-    return world.book, world.market, world.rules, asked, draw_depth(rng, table, world.market.mark), funds
-
-
-def worth(ledger, pool, position_pool, mark):
-    """Units a pool is worth in each asset at the marks, exactly."""
-    table = ledger.instruments
-    out = [Fraction(int(c)) for c in ledger.cash[pool]]
-    for row in np.flatnonzero(position_pool == pool):
-        i = int(ledger.instrument[row])
-        value = int(ledger.contracts[row]) * unit_value(table, i, mark[i]) - int(ledger.cost[row])
-        out[table.settlement[i]] += value
-    return out
-
-
-SEEDS = st.integers(0, 10_000)
-
-
-@settings(max_examples=28)
-@given(SEEDS)
-def test_money_and_contracts_are_conserved_to_the_last_unit(draw, seed):
-    result = run_waterfall(*draw_case(draw, seed))
-    assert result.closing.money() == result.opening.money()
-    assert result.closing.open_contracts() == result.opening.open_contracts()
-    assert (np.abs(result.closing.contracts) <= np.abs(result.opening.contracts)).all()
-    assert (np.sign(result.closing.contracts) * np.sign(result.opening.contracts) >= 0).all()
-
-
-@settings(max_examples=20)
-@given(SEEDS)
-def test_losses_reach_sound_pools_only_by_rule(draw, seed):
-    case = draw_case(draw, seed, impact_weight=0.0)
-    result, book = run_waterfall(*case), case[0]
-    holder = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
-    adl = result.events.of_kind(EventKind.ADL)
-    touched = set(holder[adl.counterparty]) | set(np.flatnonzero(result.socialised.any(axis=1)))
-    for pool in np.flatnonzero(result.worst_stage < Stage.LIQUIDATION):
-        before = worth(result.opening, pool, holder, result.market.mark)
-        after = worth(result.closing, pool, holder, result.market.mark)
-        if pool not in touched:
-            assert before == after
-            continue
-        lost = result.socialised[pool].astype(object)
-        mine = holder[adl.counterparty] == pool
-        for asset, given_up in zip(adl.asset[mine], adl.units[mine], strict=True):
-            lost[asset] += int(given_up)
-        assert [abs(b - a - x) <= len(adl) + 1 for b, a, x in zip(before, after, lost, strict=True)] == [True] * 4
-
-
-@settings(max_examples=20)
-@given(SEEDS)
-def test_a_fund_pays_only_for_the_bankrupt_and_only_in_its_domain(draw, seed):
-    result = run_waterfall(*draw_case(draw, seed))
-    events = result.events
-    takeover, covered = events.kind == EventKind.TAKEOVER, events.kind == EventKind.FUND_PAID
-    paying = (takeover & (events.units < -1)) | covered
-    assert (result.worst_stage[events.pool[paying]] == Stage.BANKRUPT).all()
-    taken = events.of_kind(EventKind.TAKEOVER)
-    assert (result.funds.domain[taken.instrument] == taken.fund).all()
-    idle = sorted(set(range(len(result.funds))) - set(events.fund) - set(events.instrument))
-    assert np.array_equal(result.fund_worth_after[idle], result.fund_worth_before[idle])
-
-
-@settings(max_examples=20)
-@given(SEEDS)
-def test_a_cure_leaves_the_pool_healthy_by_its_own_rules(draw, seed):
-    case = draw_case(draw, seed, impact_weight=0.0)
-    result, book = run_waterfall(*case), case[0]
-    holder = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
-    disturbed = set(holder[result.events.of_kind(EventKind.ADL).counterparty])
-    disturbed |= set(np.flatnonzero(result.socialised.any(axis=1)))
-    state = evaluate(result.book, result.market, case[2])
-    assert np.array_equal(state.stage, result.stage)
-    for pool in set(result.events.of_kind(EventKind.CURED).pool) - disturbed:
-        assert state.stage[pool] < Stage.LIQUIDATION
-
-
-@settings(max_examples=20)
-@given(SEEDS)
-def test_no_smaller_order_would_have_cured(draw, seed):
-    """Without fees and slippage: one ten-thousandth less closed and the pool is still in breach."""
-    rng = np.random.default_rng([seed, 5])
-    schedule = RateSchedule.marginal([0, 300, 2_000], [0.01, 0.03, 0.08], [50, 20, 10])
-    quantity = float(rng.uniform(1, 50))
-    needed = float(schedule.maintenance(quantity * 96.0))
-    cash = 4 * quantity + needed * float(rng.uniform(0.3, 0.99))
-    book = pools((cash, [("BTC", quantity, 100.0)]))
-    deep = depth(([(96.0, 1e6)], [(97.0, 1.0)]))
-    result = run_waterfall(book, market(btc=96.0), rules(schedule), procedure(), deep, fund())
-    assert result.events.kind.tolist() == [EventKind.FILL, EventKind.CURED]
-    stays = float(result.book.quantity[0]) + 1e-4 * quantity
-    assert cash - 4 * quantity < float(schedule.maintenance(stays * 96.0))
-
-
-def test_the_same_case_gives_the_same_bits(draw):
-    for seed in range(6):
-        one, two = (run_waterfall(*draw_case(draw, seed)) for _ in range(2))
-        for name in one.events.__dataclass_fields__:
-            assert getattr(one.events, name).tobytes() == getattr(two.events, name).tobytes()
-        assert one.closing.cash.tobytes() == two.closing.cash.tobytes()
-        assert one.market.mark.tobytes() == two.market.mark.tobytes()
 
 
 def test_the_round_limit_is_said():

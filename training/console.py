@@ -109,18 +109,23 @@ def show_stress(result: Mapping[str, Any]) -> None:
     console.print(f"[bold]{head}[/bold]; {money} {escape(before['base'])}", highlight=False)
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("stress", overflow="fold")
-    for name in ("liquidated", "bankrupt", "closed", "fund after", "ADL", "unpaid"):
+    for name in ("closed out", "bankrupt", "ADL", "shared", "unpaid", "fund low", "fund end", "enough"):
         shown.add_column(name, justify="right", no_wrap=True)
     for record in result["stresses"]:
-        unpaid = record["socialised"] + record["uncovered"]
-        figures = (record["closed"], record["fund_after"], record["deleveraged"], unpaid)
+        amounts = ("deleveraged", "socialised", "uncovered", "fund_lowest", "fund_after")
         counts = (f"{record['liquidated']:,}", f"{record['bankrupt']:,}")
-        style = None if record["fund_held"] else "red"
-        shown.add_row(escape(record["name"]), *counts, *(f"{figure:,.0f}" for figure in figures), style=style)
+        style, enough = (None, "yes") if record["fund_held"] else ("red", "NO")
+        shown.add_row(escape(record["name"]), *counts, *(_whole(record[key]) for key in amounts), enough, style=style)
     console.print(shown)
+    console.print("fund: cash and the positions it carries, at the mark; amounts in the base asset", style="dim")
     for record in result["reverse"]:
         console.print(f"[bold]{escape(record['name'])}[/bold]: {escape(record['told'])}", highlight=False)
     _print_warnings(console, result["assumed"])
+
+
+def _whole(amount: float) -> str:
+    """An amount to the unit, thousands from a million on; never -0."""
+    return f"{amount / 1e3 + 0.0:,.0f}k" if abs(amount) >= 1e6 else f"{round(amount) + 0:,}"
 
 
 def show_explanation(result: Mapping[str, Any]) -> None:

@@ -45,6 +45,7 @@ def held_only(book: AccountBook, history: MarketHistory) -> tuple[AccountBook, M
         table.multiplier[contracts],
         np.searchsorted(assets, table.settlement[contracts]),
         tuple(table.assets[a] for a in assets),
+        table.expiry[contracts],
     )
     small = AccountBook(
         fewer,
@@ -98,13 +99,17 @@ def moves_of(history: MarketHistory, bar: int) -> Moves:
     market = returns[:, symbols.index("BTC")] if "BTC" in symbols else np.nanmean(returns, axis=1)
     beta = np.array([_beta(returns[:, i], market) for i in range(len(symbols))])
     name = "BTC" if "BTC" in symbols else "mean of the contracts held"
+    if not np.isfinite(beta).all():
+        who = symbols[int(np.argmin(np.isfinite(beta)))]
+        raise InputError(f"has no beta to the {name}: the market does not move where both have bars", value=who)
     return Moves(np.nanstd(returns, axis=0) * np.sqrt(per_day), beta, name)
 
 
 def _beta(returns: FloatArray, market: FloatArray) -> float:
     both = ~np.isnan(returns) & ~np.isnan(market)
-    covariance = np.cov(returns[both], market[both])
-    return float(covariance[0, 1] / covariance[1, 1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        covariance = np.cov(returns[both], market[both])
+        return float(covariance[0, 1] / covariance[1, 1])
 
 
 def depth_of(data: MarketData, table: InstrumentTable, mark: FloatArray, bar: int) -> tuple[DepthBook, list[str]]:

@@ -1,17 +1,10 @@
 """Collateral: haircuts from volatility, weights, depegs, concentration, wrong-way risk, conversion."""
 
-from .concentration import Concentration, concentration, venue_scale
+from .concentration import Concentration, concentration
 from .conversion import Conversion, IndexPrices, convert, market_from_indices
 from .depeg import DepegResult, depeg, depegged_market, with_haircuts
 from .haircut import HaircutRule, bounded_haircut, haircut_path, haircut_schedules, volatility_haircut, with_limit
-from .weights import (
-    lesser_value,
-    pool_scaled_asset,
-    pool_scaled_liability,
-    size_discounted,
-    size_premium,
-    weighted_value,
-)
+from .weights import pool_scaled_asset, pool_scaled_liability, size_discounted, size_premium
 from .wrong_way import joint_shock, wrong_way_add_on
 
 __all__ = [
@@ -28,15 +21,12 @@ __all__ = [
     "haircut_path",
     "haircut_schedules",
     "joint_shock",
-    "lesser_value",
     "market_from_indices",
     "pool_scaled_asset",
     "pool_scaled_liability",
     "size_discounted",
     "size_premium",
-    "venue_scale",
     "volatility_haircut",
-    "weighted_value",
     "with_haircuts",
     "with_limit",
     "wrong_way_add_on",

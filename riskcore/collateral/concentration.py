@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..accounts import AccountBook
-from ..arrays import BoolArray, FloatArray, group_sums, require
+from ..arrays import BoolArray, FloatArray, require, table_sums
 from ..errors import InputError
 from ..margin import require_prices
 from ..market import MarketState
@@ -31,10 +31,8 @@ def balance_values(book: AccountBook, market: MarketState) -> FloatArray:
     [[50.0, 6000.0]]
     """
     require_prices(book, market)
-    assets = len(book.instruments.assets)
-    pool = np.repeat(np.arange(len(book)), np.diff(book.balance_pointer))
     value = book.balance * market.index[book.balance_asset]
-    return group_sums(pool * assets + book.balance_asset, value, len(book) * assets).reshape(len(book), assets)
+    return table_sums(book.balance_pool, book.balance_asset, value, (len(book), len(book.instruments.assets)))
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def concentration(values: ArrayLike, share_limit: ArrayLike) -> Concentration:
     if held.ndim != 2 or limit.shape != held.shape[1:]:
         raise InputError(f"has shape {limit.shape} for values of shape {held.shape}", column="share_limit")
     require((limit > 0) & (limit <= 1), limit, "must be in (0, 1]", "share_limit")
-    require(np.isfinite(held.sum(axis=1)), held.sum(axis=1), "must be finite numbers", "values")
+    require(np.isfinite(held), held, "must be a finite number", "values")
     held = np.maximum(held, 0.0)
     counted = np.minimum(held, limit * _largest_total(held, limit)[:, None])
     total = held.sum(axis=1, keepdims=True)
@@ -113,22 +111,3 @@ def _largest_total(held: FloatArray, limit: FloatArray) -> FloatArray:
     last = held.shape[1] - 1 - np.argmax(fits[:, ::-1], axis=1)
     found = total[np.arange(len(held)), last]
     return np.asarray(np.where(fits.any(axis=1), found, 0.0))
-
-
-def venue_scale(values: ArrayLike, venue_limit: ArrayLike) -> FloatArray:
-    """Share of each asset's value that counts when the venue as a whole takes only so much of it, shape (n_assets,).
-
-    min(1, limit / total of positive balances): as Drift scales the initial weight of an asset whose deposits exceed
-    its `scale_initial_asset_weight_start` (VENUES.md section 1), here on value and for all pools alike.
-
-    Examples
-    --------
-    >>> venue_scale([[60.0, 10.0], [40.0, 10.0]], [50.0, 50.0]).tolist()
-    [0.5, 1.0]
-    """
-    total = np.maximum(np.asarray(values, np.float64), 0.0).sum(axis=0)
-    limit = np.asarray(venue_limit, np.float64)
-    if limit.shape != total.shape:
-        raise InputError(f"has shape {limit.shape}, expected {total.shape}", column="venue_limit")
-    require(limit >= 0, limit, "must not be negative", "venue_limit")
-    return np.asarray(np.divide(limit, total, out=np.ones_like(total), where=total > limit))

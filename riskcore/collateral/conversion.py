@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import FloatArray, frozen, require
+from ..arrays import FloatArray, frozen, positions_of, require, require_shape
 from ..errors import InputError
 from ..instruments import InstrumentTable
 from ..market import MarketState
@@ -42,8 +42,7 @@ class IndexPrices:
         object.__setattr__(self, "price", frozen(self.price, np.float64))
         object.__setattr__(self, "time", frozen(self.time, "datetime64[ns]"))
         for name in ("price", "time"):
-            if getattr(self, name).shape != (len(self.assets),):
-                raise InputError(f"has shape {getattr(self, name).shape}, expected ({len(self.assets)},)", column=name)
+            require_shape(getattr(self, name), (len(self.assets),), name)
         require(
             np.isnan(self.price) | ((self.price > 0) & np.isfinite(self.price)),
             self.price,
@@ -108,14 +107,9 @@ def convert(
     >>> made.value.tolist(), made.age.tolist()
     ([20000.0, 100.0], [5.0, 0.0])
     """
-    for row, asset in enumerate(assets):
-        if asset not in prices.assets:
-            known = ", ".join(prices.assets[:8])
-            raise InputError(f"has no index; there are {known}", row=row, column="asset", value=asset)
-    place = np.array([prices.assets.index(asset) for asset in assets], np.int64)
+    place = positions_of(prices.assets, assets, "asset")
     amount = np.asarray(amounts, np.float64)
-    if amount.shape != place.shape:
-        raise InputError(f"has shape {amount.shape}, expected {place.shape}", column="amount")
+    require_shape(amount, place.shape, "amount")
     require(np.isfinite(amount), amount, "must be a finite number", "amount")
     now = np.asarray(at, "datetime64[ns]")
     time = np.where(place == 0, now, prices.time[place])

@@ -48,7 +48,8 @@ def depegged_market(
     marks_follow
         True: a linear contract settled in an asset that moves is quoted in it, so its mark is divided by 1 + move and
         the underlying keeps its worth. False: marks stay, as when the venue's index still takes the coin at par. An
-        inverse contract is quoted in fiat: its mark moves only if the coin it settles in, its underlying, does.
+        inverse contract is quoted in fiat: its mark moves only if the coin it settles in, its underlying, does. Quanto
+        contracts are not told from linear ones: shock what they settle in with False.
 
     Raises
     ------

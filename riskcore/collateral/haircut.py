@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import FloatArray, require
+from ..arrays import FloatArray, require, require_shape
 from ..errors import InputError
 from ..rulebook import HaircutSchedule
 
@@ -157,8 +157,7 @@ def haircut_schedules(
     [900000.0, 1750000.0, 2600000.0, 2600000.0]
     """
     first = np.asarray(haircut, np.float64)
-    if first.shape != (len(assets),):
-        raise InputError(f"has shape {first.shape}, expected ({len(assets)},)", column="haircut")
+    require_shape(first, (len(assets),), "haircut")
     require((first >= 0) & (first <= 1), first, "must be in [0, 1]", "haircut")
     for column, table in (("floors", floors), ("steps", steps), ("limits", limits)):
         for asset in table or {}:

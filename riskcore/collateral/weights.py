@@ -1,7 +1,7 @@
-"""Collateral weights beside the haircut schedules of a rule-book: debts, size discounts, scaling by the pool.
+"""Collateral weights beside the haircut schedules of a rule-book: size discounts and premiums, scaling by the pool.
 
 A haircut schedule is a function of value alone and `evaluate` knows it. What depends on the size held, on what others
-have deposited or on the sign is computed here, once, and passed on as a schedule or a balance.
+have deposited or borrowed is computed here, once, and passed on as a schedule or a balance.
 """
 
 from __future__ import annotations
@@ -10,32 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import FloatArray
-
-
-def lesser_value(value: ArrayLike, rate: ArrayLike) -> FloatArray:
-    """Collateral value min(v, v * rate): assets take the haircut, debts count in full.
-
-    Source: Binance portfolio margin, equity (help page 5e33af8e6ac04d57a1d0a3398e0a0752).
-
-    Examples
-    --------
-    >>> lesser_value([100.0, -100.0], 0.95).tolist()
-    [95.0, -100.0]
-    """
-    gross = np.asarray(value, np.float64)
-    return np.minimum(gross, gross * np.asarray(rate, np.float64))
-
-
-def weighted_value(value: ArrayLike, asset_weight: ArrayLike, liability_weight: ArrayLike = 1.0) -> FloatArray:
-    """Value of a holding: assets at `asset_weight` (at most 1), debts at `liability_weight` (at least 1).
-
-    Examples
-    --------
-    >>> weighted_value([100.0, -100.0], 0.8, 1.2).tolist()
-    [80.0, -120.0]
-    """
-    gross = np.asarray(value, np.float64)
-    return np.asarray(gross * np.where(gross < 0, liability_weight, asset_weight))
 
 
 def size_discounted(weight: ArrayLike, size: ArrayLike, factor: ArrayLike, ceiling: float = 1.1) -> FloatArray:

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..accounts import AccountBook
-from ..arrays import FloatArray, group_sums, require
+from ..arrays import FloatArray, require, require_shape, table_sums
 from ..errors import InputError
-from ..instruments import INVERSE
+from ..instruments import contract_value
+from ..margin import require_prices
 from ..market import MarketState
 from .concentration import balance_values
 
@@ -18,6 +19,11 @@ def instrument_deltas(book: AccountBook, market: MarketState) -> FloatArray:
 
     size * mark * index for a linear contract; size / mark * index for an inverse one, to first order.
 
+    Raises
+    ------
+    InputError
+        A position without a mark or in an expired contract, a balance without an index price.
+
     Examples
     --------
     >>> from ..instruments import InstrumentTable
@@ -26,12 +32,11 @@ def instrument_deltas(book: AccountBook, market: MarketState) -> FloatArray:
     >>> instrument_deltas(book, MarketState(np.datetime64("2024-01-01"), [110.0], [1.0])).tolist()
     [[-220.0]]
     """
-    table, instrument = book.instruments, book.position_instrument
-    size, mark = book.quantity * table.multiplier[instrument], market.mark[instrument]
-    notional = np.where(table.kind[instrument] == INVERSE, size / mark, size * mark)
-    worth = notional * market.index[table.settlement[instrument]]
-    pool = np.repeat(np.arange(len(book)), np.diff(book.position_pointer))
-    return group_sums(pool * len(table) + instrument, worth, len(book) * len(table)).reshape(len(book), len(table))
+    require_prices(book, market)
+    instrument = book.position_instrument
+    value = contract_value(book.position_size, market.mark[instrument], book.position_inverse)
+    delta = value * market.index[book.position_asset]
+    return table_sums(book.position_pool, instrument, delta, (len(book), len(book.instruments)))
 
 
 def wrong_way_add_on(
@@ -82,17 +87,15 @@ def wrong_way_add_on(
     """
     table = book.instruments
     rho, worst = np.asarray(correlation, np.float64), np.asarray(stress, np.float64)
-    if rho.shape != (len(table.assets), len(table)):
-        raise InputError(f"has shape {rho.shape}, expected ({len(table.assets)}, {len(table)})", column="correlation")
-    if worst.shape != (len(table.assets),):
-        raise InputError(f"has shape {worst.shape}, expected ({len(table.assets)},)", column="stress")
-    require(np.abs(rho.ravel()) <= 1, rho.ravel(), "must be in [-1, 1]", "correlation")
+    require_shape(rho, (len(table.assets), len(table)), "correlation")
+    require_shape(worst, (len(table.assets),), "stress")
+    require(np.abs(rho) <= 1, rho, "must be in [-1, 1]", "correlation")
     require((worst >= 0) & (worst <= 1), worst, "must be in [0, 1]", "stress")
     if not 0 <= threshold < 1:
         raise InputError("must be in [0, 1)", column="threshold", value=threshold)
     held = np.maximum(balance_values(book, market), 0.0)
     held[:, 0] = 0.0
-    delta = np.nan_to_num(instrument_deltas(book, market))
+    delta = instrument_deltas(book, market)
     total = np.zeros(len(book))
     for asset in range(1, len(table.assets)):
         weight = np.maximum(np.sign(delta) * rho[asset] - threshold, 0.0) / (1 - threshold)
@@ -145,10 +148,9 @@ def joint_shock(
         "driver_volatility": (driver, market.mark.shape),
     }
     for name, (array, shape) in shapes.items():
-        if array.shape != shape:
-            raise InputError(f"has shape {array.shape}, expected {shape}", column=name)
+        require_shape(array, shape, name)
     require((move > -1) & np.isfinite(move), move, "must be above -1", "moves")
-    require(np.abs(rho.ravel()) <= 1, rho.ravel(), "must be in [-1, 1]", "correlation")
+    require(np.abs(rho) <= 1, rho, "must be in [-1, 1]", "correlation")
     require((sigma >= 0) & np.isfinite(sigma), sigma, "must be a number not below 0", "volatility")
     require((driver > 0) & np.isfinite(driver), driver, "must be positive", "driver_volatility")
     leader = np.argmax(np.abs(rho), axis=1)

@@ -10,7 +10,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import BoolArray, FloatArray, IntArray, frozen, require
+from ..arrays import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    frozen,
+    positions_of,
+    require,
+    require_shape,
+    require_unique,
+)
 from ..errors import InputError
 
 WhenFar = Literal["clamp", "reject"]
@@ -49,8 +58,8 @@ class PriceFeeds:
     Raises
     ------
     InputError
-        A shape that disagrees, a name twice, a price that is not positive, a negative depth, a weight that is not
-        positive.
+        No feed, a shape that disagrees, a name twice, a price that is not positive, a negative depth, a weight that is
+        not positive.
     """
 
     feeds: tuple[str, ...]
@@ -64,22 +73,19 @@ class PriceFeeds:
     def __post_init__(self) -> None:
         set_ = object.__setattr__
         for name in ("feeds", "symbols"):
-            names = tuple(str(n) for n in getattr(self, name))
-            set_(self, name, names)
-            twice = next((row for row, n in enumerate(names) if n in names[:row]), None)
-            if twice is not None:
-                raise InputError("is listed twice", row=twice, column=name, value=names[twice])
+            set_(self, name, tuple(str(n) for n in getattr(self, name)))
+            require_unique(getattr(self, name), name)
         set_(self, "time", frozen(self.time, "datetime64[ns]"))
         for name in ("bid", "ask", "depth", "weight"):
             set_(self, name, frozen(getattr(self, name), np.float64))
         self._check()
 
     def _check(self) -> None:
-        shape = (len(self.feeds), len(self.symbols))
-        for name in ("time", "bid", "ask", "depth", "weight"):
-            wanted, found = shape[:1] if name == "weight" else shape, getattr(self, name).shape
-            if found != wanted:
-                raise InputError(f"has shape {found}, expected {wanted}", column=name)
+        if not self.feeds:
+            raise InputError("needs at least one feed", column="feeds")
+        for name in ("time", "bid", "ask", "depth"):
+            require_shape(getattr(self, name), (len(self.feeds), len(self.symbols)), name)
+        require_shape(self.weight, (len(self.feeds),), "weight")
         require((self.weight > 0) & np.isfinite(self.weight), self.weight, "must be positive", "weight")
         for name in ("bid", "ask"):
             values = getattr(self, name)
@@ -121,11 +127,7 @@ class PriceFeeds:
 
     def rows_of(self, names: Sequence[str]) -> IntArray:
         """Rows of feeds by name; an unknown name raises InputError."""
-        for row, name in enumerate(names):
-            if name not in self.feeds:
-                known = ", ".join(self.feeds)
-                raise InputError(f"unknown feed; there are {known}", row=row, column="feed", value=name)
-        return np.array([self.feeds.index(name) for name in names], np.int64)
+        return positions_of(self.feeds, names, "feed")
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def checked(
 
 def load_short_option_rules(venue: str, underlying: str = "any", at: dt.date | None = None) -> ShortOptionRules:
     """Rules of a class of options that come with margincast, in force on a day (UTC); None takes the newest."""
-    return read_short_option_rules(rulebook_in_force(venue, at).path, underlying)
+    return read_short_option_rules(rulebook_in_force(venue, at, MODEL).path, underlying)
 
 
 def read_short_option_rules(path: str | Path, underlying: str = "any") -> ShortOptionRules:

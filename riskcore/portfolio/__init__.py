@@ -2,6 +2,11 @@
 
 from .attribution import MarginAttribution, attribute_margin
 from .contracts import (
+    INVERSE,
+    INVERSE_OPTION,
+    LINEAR,
+    OPTION,
+    SPOT,
     ContractPrices,
     ContractTable,
     PositionBook,
@@ -61,9 +66,13 @@ __all__ = [
     "DeribitMargin",
     "DeribitRules",
     "DeribitUnit",
+    "INVERSE",
+    "INVERSE_OPTION",
+    "LINEAR",
     "MarginAttribution",
     "MarginComparison",
     "MarketDepth",
+    "OPTION",
     "OffsetGroup",
     "OkxMargin",
     "OkxRules",
@@ -73,6 +82,7 @@ __all__ = [
     "PortfolioRule",
     "PositionBook",
     "RiskArrays",
+    "SPOT",
     "ScenarioGrid",
     "ScenarioMargin",
     "ScenarioSet",

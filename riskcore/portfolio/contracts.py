@@ -8,8 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..accounts import AccountBook
-from ..arrays import BoolArray, FloatArray, IntArray, TimeArray, frozen, positions_of, require, require_pointers
+from ..accounts import AccountBook, csr_rows
+from ..arrays import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    TimeArray,
+    frozen,
+    positions_of,
+    require,
+    require_pointers,
+    require_shape,
+    require_unique,
+)
+from ..basis import DAYS_A_YEAR
 from ..errors import InputError
 from ..instruments import InstrumentTable
 from ..options.option_table import OptionTable
@@ -18,7 +30,6 @@ LINEAR, INVERSE, SPOT, OPTION, INVERSE_OPTION = 0, 1, 2, 3, 4
 """Kinds of contract; the first two are those of `InstrumentTable`."""
 UNSHOCKED = -1
 """In `ContractTable.asset_unit`: the index price of the asset stays where it is in every scenario."""
-DAYS_A_YEAR = 365.0
 
 
 @dataclass(frozen=True)
@@ -100,15 +111,13 @@ class ContractTable:
             names = getattr(self, name)
             if not names:
                 raise InputError("needs at least one name", column=name)
-            if len(set(names)) < len(names):
-                repeated = next(i for i, one in enumerate(names) if one in names[:i])
-                raise InputError("is listed twice", row=repeated, column=name, value=names[repeated])
+            require_unique(names, name)
 
     def _check_columns(self) -> None:
         n = len(self.symbols)
         for name in ("kind", "multiplier", "settlement", "unit", "strike", "right", "expiry"):
-            _require_shape(getattr(self, name), n, name)
-        _require_shape(self.asset_unit, len(self.assets), "asset_unit")
+            require_shape(getattr(self, name), (n,), name)
+        require_shape(self.asset_unit, (len(self.assets),), "asset_unit")
         require((self.kind >= LINEAR) & (self.kind <= INVERSE_OPTION), self.kind, "is not a kind of contract", "kind")
         require((self.multiplier > 0) & np.isfinite(self.multiplier), self.multiplier, "must be positive", "multiplier")
         for name, low, high in (
@@ -195,7 +204,7 @@ def contract_table(
 def contracts_of_instruments(
     table: InstrumentTable, underlying: Sequence[str], follows: Sequence[tuple[str, str]] = ()
 ) -> ContractTable:
-    """The contracts of an `InstrumentTable`, in the same order, with the underlying of each.
+    """The contracts of an `InstrumentTable`, in the same order and of the same expiry, with the underlying of each.
 
     Examples
     --------
@@ -210,6 +219,7 @@ def contracts_of_instruments(
         units=tuple(dict.fromkeys(underlying)),
         multiplier=table.multiplier,
         settlement=settlement,
+        expiry=table.expiry,
         assets=table.assets,
         follows=follows,
     )
@@ -269,8 +279,8 @@ class ContractPrices:
     def check(self, table: ContractTable, needed: BoolArray) -> None:
         """Raise InputError for the first needed contract that cannot be priced: no price or volatility, or expired."""
         for name in ("price", "volatility", "discount"):
-            _require_shape(getattr(self, name), len(table), name)
-        _require_shape(self.index, len(table.assets), "index")
+            require_shape(getattr(self, name), (len(table),), name)
+        require_shape(self.index, (len(table.assets),), "index")
         option = table.is_option & needed
         used = np.isin(np.arange(len(self.index)), table.settlement[needed])
         for name, wanted in (("price", needed), ("discount", option), ("index", used)):
@@ -278,10 +288,11 @@ class ContractPrices:
             require(~wanted | ((column > 0) & np.isfinite(column)), column, "must be a positive number", name)
         usable = (self.volatility >= 0) & np.isfinite(self.volatility)
         require(~option | usable, self.volatility, "an option needs an implied volatility", "volatility")
-        passed = option & (table.expiry < self.time)
+        passed = needed & (table.expiry < self.time)
         if passed.any():
             row = int(np.argmax(passed))
-            problem, expiry = f"option {table.symbols[row]} has expired", str(table.expiry[row])
+            kind = "option" if table.is_option[row] else "future"
+            problem, expiry = f"{kind} {table.symbols[row]} has expired", str(table.expiry[row])
             raise InputError(problem, row=row, column="expiry", value=expiry)
 
     def years(self, table: ContractTable) -> FloatArray:
@@ -341,7 +352,7 @@ class PositionBook:
         if self.pool_pointer.ndim != 1 or not len(self.pool_pointer):
             raise InputError("needs at least one offset", column="pool_pointer")
         require_pointers(self.pool_pointer, len(self.pool_pointer) - 1, len(self.quantity), "pool_pointer")
-        _require_shape(self.contract, len(self.quantity), "contract")
+        require_shape(self.contract, (len(self.quantity),), "contract")
         require(np.isfinite(self.quantity), self.quantity, "must be a finite number", "quantity")
 
     @classmethod
@@ -355,14 +366,9 @@ class PositionBook:
     @property
     def pool_of_entry(self) -> IntArray:
         """Pool of each entry."""
-        return np.repeat(np.arange(len(self)), np.diff(self.pool_pointer))
+        return csr_rows(self.pool_pointer)
 
     def check(self, table: ContractTable) -> None:
         """Raise InputError for the first entry whose contract the table does not have."""
         known = (self.contract >= 0) & (self.contract < len(table))
         require(known, self.contract, f"is not one of {len(table)} contracts", "contract")
-
-
-def _require_shape(column: NDArray[np.generic], n: int, name: str) -> None:
-    if column.shape != (n,):
-        raise InputError(f"has shape {column.shape}, expected ({n},)", column=name)

@@ -259,7 +259,9 @@ def deribit_margin(
     losses = unit_losses(book, arrays, threads=threads)
     counted = _counted(losses.profit, losses.rows, figures, base_price)
     total = np.zeros((len(book), counted.shape[1]))
-    np.add.at(total, losses.rows.pool, counted)
+    for unit in np.unique(losses.rows.unit):  # a pool has one row a unit
+        own = losses.rows.unit == unit
+        total[losses.rows.pool[own]] += counted[own]
     scenario = np.argmin(total, axis=1)
     worst = np.maximum(-total[np.arange(len(book)), scenario], 0.0)
     shocks = (
@@ -306,7 +308,8 @@ def _delta_shock(
     bought = arrays.contracts.is_option[held] & (book.quantity > 0)
     cover, open_ = (group_sums(row, np.where(part, own, 0.0), len(rows)) for part in (bought, ~bought))
     left = np.where(open_ < 0, np.clip(open_ + cover, open_, 0.0), np.clip(open_ + cover, 0.0, open_))
-    coin = np.array([_index_of(arrays.contracts.units[unit], index) for unit in rows.unit])
+    held_units, place = np.unique(rows.unit, return_inverse=True)
+    coin = np.array([_index_of(arrays.contracts.units[unit], index) for unit in held_units])[place]
     threshold, step, most = (
         np.array([getattr(one, name) for one in figures])[rows.unit]
         for name in ("delta_threshold", "delta_increment", "most_delta_shock")

@@ -95,11 +95,8 @@ class MarketDepth:
         values: FloatArray = getattr(self, name)
         if values.shape != (len(self), len(self.level)):
             raise InputError(f"must have the shape {(len(self), len(self.level))}", column=name, value=values.shape)
-        wrong = np.argwhere(~np.isfinite(values) | (np.diff(values, axis=1, prepend=0.0) < 0))
-        if len(wrong):
-            row, place = map(int, wrong[0])
-            problem = "must be a number that does not fall with the distance"
-            raise InputError(problem, row=row, column=f"{name}[{place}]", value=float(values[row, place]))
+        rising = np.isfinite(values) & (np.diff(values, axis=1, prepend=0.0) >= 0)
+        require(rising, values, "must be a number that does not fall with the distance", name)
         require(values[:, -1] > 0, values[:, -1], "the book is empty", name)
 
 

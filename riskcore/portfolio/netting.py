@@ -15,6 +15,8 @@ MOST_SIDES = 10
 def netted_losses(down: FloatArray, up: FloatArray, correlation: FloatArray) -> tuple[float, FloatArray, IntArray]:
     """Loss of several risk units together: sqrt(x' R x), x the loss of each signed by the side on which it is made.
 
+    One pool; `netting_kernel` does the same for many, to the rounding of the sums.
+
     Two units that lose on the same side stand with +R_ij and on opposite sides with -R_ij, so a long nets against a
     short of a correlated unit. A unit that loses on both sides (short options, a loss by volatility alone) is taken on
     the side that makes the whole worst.
@@ -66,25 +68,33 @@ def netted_losses(down: FloatArray, up: FloatArray, correlation: FloatArray) -> 
     return loss + float(worse[in_full].sum()), parts, side
 
 
-def offset_losses(profit: FloatArray, share: FloatArray) -> tuple[FloatArray, int]:
-    """What each of several units adds to the loss in the worst scenario of all together, and which scenario that is.
+def offset_losses(profit: FloatArray, share: FloatArray, pool: IntArray) -> tuple[FloatArray, IntArray]:
+    """What each unit adds to the loss of its pool in the worst scenario of all its units together, and which that is.
 
     In each scenario losses count in full and profits by their unit's share; the parts are 0 where no scenario loses.
 
     Parameters
     ----------
     profit
-        Of each unit in each scenario, shape (n_units, n_scenarios).
+        Of each row (pool and unit) in each scenario, shape (n_rows, n_scenarios).
     share
-        Share of each unit's profit that counts.
+        Share of each row's profit that counts.
+    pool
+        Pool of each row, 0 .. n_pools - 1.
+
+    Returns
+    -------
+    Parts and scenarios, shape (n_rows,); the rows of one pool have the same scenario, the first of equally bad ones.
 
     Examples
     --------
-    >>> parts, scenario = offset_losses(np.array([[-10.0, 8.0], [5.0, -6.0]]), np.array([0.9, 0.9]))
-    >>> parts.tolist(), scenario
-    ([10.0, -4.5], 0)
+    >>> parts, scenario = offset_losses(np.array([[-10.0, 8.0], [5.0, -6.0]]), np.array([0.9, 0.9]), np.array([0, 0]))
+    >>> parts.tolist(), scenario.tolist()
+    ([10.0, -4.5], [0, 0])
     """
     counted = np.where(profit < 0, profit, share[:, None] * profit)
-    total = counted.sum(axis=0)
-    worst = int(np.argmin(total))
-    return (-counted[:, worst] if total[worst] < 0 else np.zeros(len(profit))), worst
+    total = np.zeros((int(pool.max(initial=-1)) + 1, profit.shape[1]))
+    np.add.at(total, pool, counted)
+    worst = np.argmin(total, axis=1)[pool]
+    loses = total[pool, worst] < 0
+    return np.where(loses, -counted[np.arange(len(profit)), worst], 0.0), worst

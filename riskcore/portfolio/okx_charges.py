@@ -8,9 +8,6 @@ from numpy.typing import ArrayLike
 from ..arrays import FloatArray, require
 from ..errors import InputError
 
-INITIAL_MULTIPLE = 1.3
-"""Initial over maintenance margin of a risk unit. From memory (VENUES.md section 1)."""
-
 
 def marginal_tier_charge(raw: ArrayLike, caps: ArrayLike, multipliers: ArrayLike) -> FloatArray:
     """Minimum charge (MR7) of risk units: each slice of the raw charge at the multiplier of its tier.
@@ -22,7 +19,7 @@ def marginal_tier_charge(raw: ArrayLike, caps: ArrayLike, multipliers: ArrayLike
     caps
         Upper bound of each tier, rising, USD; what is above the last is charged at the last multiplier. Shape (k,).
     multipliers
-        Multiplier of each tier; shape (k,).
+        Multiplier of each tier; shape (k,), or those of each charge in the last axis.
 
     Raises
     ------
@@ -41,7 +38,7 @@ def marginal_tier_charge(raw: ArrayLike, caps: ArrayLike, multipliers: ArrayLike
     50000.0
     """
     amount, cap, times = (np.asarray(values, np.float64) for values in (raw, caps, multipliers))
-    if cap.ndim != 1 or cap.shape != times.shape or len(cap) == 0:
+    if cap.ndim != 1 or cap.shape != times.shape[-1:] or len(cap) == 0:
         raise InputError(f"has {times.size} multipliers for {cap.size} caps", column="multipliers")
     floors = np.concatenate(([0.0], cap[:-1]))
     require(cap > floors, cap, "caps of tiers must rise from 0", "caps")
@@ -50,7 +47,7 @@ def marginal_tier_charge(raw: ArrayLike, caps: ArrayLike, multipliers: ArrayLike
         raise InputError("must not be negative", column="raw", value=float(amount[~(amount >= 0)][0]))
     ends = np.append(cap[:-1], np.inf)
     slices = np.clip(amount[..., None], floors, ends) - floors
-    return np.asarray(slices @ times)
+    return np.asarray((slices * times).sum(axis=-1))
 
 
 def unit_margin(
@@ -91,43 +88,6 @@ def unit_maintenance(margin: ArrayLike, charge: ArrayLike) -> FloatArray:
     50000.0
     """
     return np.maximum(np.asarray(margin, np.float64), np.asarray(charge, np.float64))
-
-
-def account_maintenance(units: ArrayLike, borrowing: float = 0.0, stablecoin: float = 0.0) -> float:
-    """Maintenance margin of an account: the sum over its risk units, borrowing margin (MR8) and depeg charge (MR9).
-
-    Examples
-    --------
-    >>> account_maintenance([50_000.0, 10_000.0], borrowing=500.0)
-    60500.0
-    """
-    return float(np.sum(np.asarray(units, np.float64)) + borrowing + stablecoin)
-
-
-def account_initial(units: ArrayLike, borrowing: float = 0.0, multiple: float = INITIAL_MULTIPLE) -> float:
-    """Initial margin of an account: `multiple` of the maintenance margin of its risk units, and the borrowing margin.
-
-    The multiple of 1.3 is from memory (VENUES.md section 1).
-
-    Examples
-    --------
-    >>> account_initial([50_000.0], borrowing=500.0)
-    65500.0
-    """
-    return float(multiple * np.sum(np.asarray(units, np.float64)) + borrowing)
-
-
-def hedged_notional(long: ArrayLike, short: ArrayLike) -> FloatArray:
-    """Notional on which long and short in one underlying offset each other: min(long, |short|).
-
-    The depeg charge (MR9) of hedges across USDT, USDC and USD contracts is a share of it.
-
-    Examples
-    --------
-    >>> hedged_notional([100.0, 50.0], [-80.0, 0.0]).tolist()
-    [80.0, 0.0]
-    """
-    return np.minimum(np.maximum(np.asarray(long, np.float64), 0.0), np.abs(np.asarray(short, np.float64)))
 
 
 def currency_hedges(cash_delta: ArrayLike, pairs: ArrayLike) -> FloatArray:
@@ -186,12 +146,8 @@ def depeg_charge(hedged: ArrayLike, caps: ArrayLike, rates: ArrayLike, distance:
     >>> float(depeg_charge(3e6, [1e6, 5e6], [0.005, 0.01])), float(depeg_charge(1e6, [1e6], [0.005], distance=0.03))
     (25000.0, 30000.0)
     """
-    amount, away = np.broadcast_arrays(np.asarray(hedged, np.float64), np.asarray(distance, np.float64))
-    out = np.empty(amount.shape)
-    for place in np.ndindex(amount.shape):
-        least = np.maximum(np.asarray(rates, np.float64), away[place])
-        out[place] = marginal_tier_charge(amount[place], caps, least)
-    return out
+    away = np.asarray(distance, np.float64)
+    return marginal_tier_charge(hedged, caps, np.maximum(np.asarray(rates, np.float64), away[..., None]))
 
 
 def borrowing_margin(borrowed: ArrayLike, caps: ArrayLike, rates: ArrayLike) -> FloatArray:

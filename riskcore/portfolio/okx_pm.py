@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import FloatArray, group_sums
+from ..arrays import FloatArray, group_sums, require_shape
 from ..errors import InputError
 from .contracts import INVERSE, INVERSE_OPTION, SPOT, ContractPrices, ContractTable, PositionBook
 from .expiry_netting import expiry_nets
@@ -161,7 +161,16 @@ def spot_in_use(book: PositionBook, arrays: RiskArrays) -> PositionBook:
 
     Examples
     --------
-    See the tests: 3 BTC held against a short of 2 count as 2.
+    3 BTC held against a short of 2 perpetuals count as 2:
+
+    >>> from .contracts import LINEAR, contract_prices, contract_table
+    >>> from .okx_pm_file import load_okx_rules
+    >>> table = contract_table(["BTC", "BTC-USDT-SWAP"], ["BTC"] * 2, [SPOT, LINEAR], units=["BTC"])
+    >>> rules = load_okx_rules()
+    >>> rule = PortfolioRule("example", rules.effective_from, {"BTC": rules.unit("BTC").spot_shock(rules.points)})
+    >>> arrays = risk_arrays(table, contract_prices(np.datetime64("2025-03-01"), [60_000.0] * 2), rule)
+    >>> spot_in_use(PositionBook([0, 2], [0, 1], [3.0, -2.0]), arrays).quantity.tolist()
+    [2.0, -2.0]
     """
     rows = unit_rows(book, arrays.contracts)
     row, delta = rows.row_of_entry, book.quantity * arrays.delta[book.contract]
@@ -241,8 +250,7 @@ def _borrowing(
     if rules.loans is None or rules.initial_loans is None:
         raise InputError(f"the {rules.venue} rule has no tiers for loans", column="borrowed")
     amount = np.asarray(borrowed, np.float64)
-    if amount.shape != (pools, len(contracts.assets)):
-        raise InputError(f"has shape {amount.shape}, expected ({pools}, {len(contracts.assets)})", column="borrowed")
+    require_shape(amount, (pools, len(contracts.assets)), "borrowed")
     unpriced = (amount != 0) & ~(prices.index > 0)
     if unpriced.any():
         pool, asset = (int(place) for place in np.argwhere(unpriced)[0])

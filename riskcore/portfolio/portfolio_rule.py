@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from ..arrays import FloatArray, IntArray, frozen, positions_of
+from ..arrays import FloatArray, IntArray, frozen, positions_of, require
 from ..errors import InputError
 from .scenario_grid import ScenarioGrid
 from .volatility_rule import VolatilityRule
@@ -181,14 +181,9 @@ class CorrelationTable:
         n, rho = len(self.units), self.matrix
         if rho.shape != (n, n) or n == 0 or len(set(self.units)) < n:
             raise InputError(f"has shape {rho.shape}, expected one row and column a unit", column="matrix")
-        for wrong, problem in (
-            (~((rho >= -1) & (rho <= 1)), "must be in [-1, 1]"),
-            (np.eye(n, dtype=bool) & (rho != 1), "must be 1 on the diagonal"),
-            (rho != rho.T, "must be symmetric"),
-        ):
-            if wrong.any():
-                row, column = (int(place) for place in np.argwhere(wrong)[0])
-                raise InputError(problem, row=row, column=f"matrix[{column}]", value=float(rho[row, column]))
+        require((rho >= -1) & (rho <= 1), rho, "must be in [-1, 1]", "matrix")
+        require(~np.eye(n, dtype=bool) | (rho == 1), rho, "must be 1 on the diagonal", "matrix")
+        require(rho == rho.T, rho, "must be symmetric", "matrix")
         lowest = float(np.linalg.eigvalsh(rho)[0])
         if lowest < -1e-9:
             raise InputError("must be positive semi-definite; lowest eigenvalue", column="matrix", value=lowest)

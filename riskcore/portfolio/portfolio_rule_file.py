@@ -37,7 +37,7 @@ UNIT_KEYS = (
 
 def load_portfolio_rule(venue: str, at: dt.date | None = None) -> PortfolioRule:
     """The portfolio rule of a venue in force on a day (UTC); None takes the newest there is."""
-    return read_portfolio_rule(rulebook_in_force(venue, at).path)
+    return read_portfolio_rule(rulebook_in_force(venue, at, MODEL).path)
 
 
 def read_portfolio_rule(path: str | Path) -> PortfolioRule:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import BoolArray, FloatArray, IntArray, frozen, positions_of
+from ..arrays import BoolArray, FloatArray, IntArray, frozen, positions_of, require_shape
+from ..basis import DAYS_A_YEAR
 from ..errors import InputError
 from ..options.greeks import greeks
-from .contracts import DAYS_A_YEAR, INVERSE, INVERSE_OPTION, SPOT, ContractPrices, ContractTable
+from .contracts import INVERSE, INVERSE_OPTION, SPOT, ContractPrices, ContractTable
 from .portfolio_rule import PortfolioRule, UnitRule
 from .scenario_grid import DOWN, SAME, UP
 from .scenario_prices import scenario_values
@@ -59,8 +60,7 @@ class RiskArrays:
         if longest is None or self.profit.ndim != 2 or self.profit.shape[0] != n or self.profit.shape[1] < longest:
             raise InputError("needs a rule a unit, and a row a contract as long as the grids", column="profit")
         for name in ("value", "notional", "delta"):
-            if getattr(self, name).shape != (n,):
-                raise InputError(f"has shape {getattr(self, name).shape}, expected ({n},)", column=name)
+            require_shape(getattr(self, name), (n,), name)
 
     @property
     def scenarios(self) -> IntArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,8 @@ from ..errors import InputError
 from ..margin import in_chunks
 from .contracts import PositionBook
 from .exposures import UnitRows, charged_measures, exposures, leg_exposures, unit_rows
-from .netting import netted_losses, offset_losses
+from .netting import MOST_SIDES, offset_losses
+from .netting_kernel import netting_pass
 from .portfolio_rule import OFFSET, PortfolioRule, UnitRule
 from .risk_arrays import RiskArrays
 from .scenario_kernel import scenario_pass
@@ -216,33 +216,28 @@ def _net(
 
 
 def _net_by_correlation(losses: UnitLosses, correlation: FloatArray) -> tuple[IntArray, FloatArray]:
-    active, part = losses.scenario.copy(), losses.scan.copy()
-    for rows in _runs(losses.rows.pool):
-        if len(rows) == 1:
-            continue
-        unit = losses.rows.unit[rows]
-        _, part[rows], side = netted_losses(losses.down[rows], losses.up[rows], correlation[np.ix_(unit, unit)])
-        on_side = np.where(side > 0, losses.up_scenario[rows], losses.down_scenario[rows])
-        active[rows] = np.where(side == 0, losses.scenario[rows], on_side)
-    return active, part
+    rows = losses.rows
+    counts = np.bincount(rows.pool)
+    pointer = np.append(0, np.cumsum(counts))
+    part, side = np.empty(len(rows)), np.empty(len(rows), np.int64)
+    netting_pass(
+        0, len(counts), pointer, rows.unit, losses.down, losses.up, correlation, MOST_SIDES, part, side
+    )  # fmt: skip
+    on_side = np.where(side > 0, losses.up_scenario, losses.down_scenario)
+    alone = counts[rows.pool] == 1
+    return np.where(alone | (side == 0), losses.scenario, on_side), np.where(alone, losses.scan, part)
 
 
 def _net_by_scenario(losses: UnitLosses, arrays: RiskArrays, rule: PortfolioRule) -> tuple[IntArray, FloatArray]:
     group, share = rule.group_of(arrays.contracts.units)
     active, part = losses.scenario.copy(), losses.scan.copy()
     unit = losses.rows.unit
-    key = losses.rows.pool * (int(group.max()) + 1) + group[unit]
-    order = np.argsort(key, kind="stable")
-    for run in _runs(key[order]):
-        rows = order[run]
-        if len(rows) > 1:
+    for place in range(len(rule.offsets)):
+        rows = np.flatnonzero(group[unit] == place)
+        _, pool, counts = np.unique(losses.rows.pool[rows], return_inverse=True, return_counts=True)
+        rows = rows[counts[pool] > 1]
+        if len(rows):
             scenarios = len(arrays.rules[unit[rows[0]]].grid)
-            part[rows], active[rows] = offset_losses(losses.profit[rows, :scenarios], share[unit[rows]])
+            pool = np.unique(losses.rows.pool[rows], return_inverse=True)[1]
+            part[rows], active[rows] = offset_losses(losses.profit[rows, :scenarios], share[unit[rows]], pool)
     return active, part
-
-
-def _runs(key: IntArray) -> Iterator[IntArray]:
-    """Positions of each run of equal keys."""
-    edges = np.append(np.flatnonzero(np.diff(key, prepend=key[:1] - 1)), len(key))
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
-        yield np.arange(first, last)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import FloatArray, IntArray, require
+from ..basis import DAYS_A_YEAR
 from ..errors import InputError
 from ..options.black76 import value as black76_value
-from .contracts import DAYS_A_YEAR
 from .scenario_grid import DOWN, SAME, UP
 
 SCAN_FRACTIONS = np.array([0, 0, 1, 1, -1, -1, 2, 2, -2, -2, 3, 3, -3, -3]) / 3.0

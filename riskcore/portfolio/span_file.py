@@ -27,7 +27,7 @@ def load_span_rules(venue: str, at: dt.date | None = None) -> SpanRules:
     >>> load_span_rules("span_textbook").commodities["SP"].scan.moves[-2:].tolist()
     [40.0, -40.0]
     """
-    return read_span_rules(rulebook_in_force(venue, at).path)
+    return read_span_rules(rulebook_in_force(venue, at, MODEL).path)
 
 
 def read_span_rules(path: str | Path) -> SpanRules:

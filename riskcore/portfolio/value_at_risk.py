@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import FloatArray, IntArray, frozen, require
+from ..arrays import FloatArray, frozen, require
 from ..errors import InputError
 
 TOLERANCE = 1e-12
@@ -141,17 +141,6 @@ def shortfall_by_leg(leg_profit: FloatArray, confidence: float, probability: Flo
     legs = np.asarray(leg_profit, dtype=np.float64)
     weights = tail_weights(np.sum(legs, axis=1), confidence, probability)
     return np.asarray(np.sum(weights[:, None] * -legs, axis=0), dtype=np.float64)
-
-
-def worst_scenarios(profit: FloatArray, count: int) -> IntArray:
-    """Rows of the `count` largest losses, worst first, earlier rows first among equals.
-
-    Examples
-    --------
-    >>> worst_scenarios(np.array([3.0, -5.0, 1.0, -5.0]), 3).tolist()
-    [1, 3, 2]
-    """
-    return np.asarray(np.argsort(np.asarray(profit, dtype=np.float64), kind="stable")[:count], dtype=np.int64)
 
 
 def equal_probability(scenarios: int) -> FloatArray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import FloatArray, frozen
+from ..arrays import FloatArray, frozen, require
 from ..errors import InputError
 from .value_at_risk import equal_probability, require_probability
 
@@ -211,10 +211,7 @@ def _prices(prices: FloatArray, steps: int) -> FloatArray:
     values = _table(prices, "prices")
     if not 1 <= steps < len(values):
         raise InputError(f"must be in [1, {len(values) - 1}]", column="steps", value=steps)
-    wrong = np.argwhere(values <= 0)
-    if len(wrong):
-        row, place = map(int, wrong[0])
-        raise InputError("must be above zero", row=row, column=f"prices[{place}]", value=float(values[row, place]))
+    require(values > 0, values, "must be above zero", "prices")
     return values
 
 
@@ -222,10 +219,5 @@ def _table(values: FloatArray, column: str) -> FloatArray:
     table = frozen(values, np.float64)
     if table.ndim != 2 or not len(table):
         raise InputError("must be a table of at least one row, instruments across", column=column, value=table.shape)
-    wrong = np.argwhere(~np.isfinite(table))
-    if len(wrong):
-        row, place = map(int, wrong[0])
-        raise InputError(
-            "must be a finite number", row=row, column=f"{column}[{place}]", value=float(table[row, place])
-        )
+    require(np.isfinite(table), table, "must be a finite number", column)
     return table

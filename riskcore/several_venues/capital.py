@@ -91,10 +91,9 @@ def separate_capital(headroom: FloatArray, survival: float, *, profits_move: boo
     need = window_need(headroom, headroom.shape[1], profits_move=profits_move)[:, 0, :]
     wanted = _paths_to_survive(len(need), survival)
     ranked = np.sort(need, axis=0)
-    for row in range(wanted - 1, len(need)):
-        if int((need <= ranked[row]).all(axis=1).sum()) >= wanted:
-            return np.asarray(ranked[row])
-    return np.asarray(ranked[-1])
+    # the rank at which every venue of a path has what it needs
+    covered = np.max([np.searchsorted(ranked[:, v], need[:, v]) for v in range(need.shape[1])], axis=0)
+    return np.asarray(ranked[np.sort(covered)[wanted - 1]])
 
 
 def pooled_capital(

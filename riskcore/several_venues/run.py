@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import BoolArray, FloatArray, IntArray, frozen, require
+from ..arrays import BoolArray, FloatArray, IntArray, frozen, require, require_shape
 from ..errors import InputError
 from .venues import Links, VenuePaths
 
@@ -44,8 +44,7 @@ class TopUpPolicy:
             object.__setattr__(self, name, frozen(np.atleast_1d(getattr(self, name)), np.float64))
             column = getattr(self, name)
             require((column >= 0) & np.isfinite(column), column, "must be a number not below 0", name)
-            if column.shape != self.trigger.shape:
-                raise InputError(f"has shape {column.shape}, expected {self.trigger.shape}", column=name)
+            require_shape(column, self.trigger.shape, name)
         require(self.target >= self.trigger, self.target, "must not be below the trigger", "target")
         if self.latency < 0:
             raise InputError("must not be negative", column="latency", value=self.latency)
@@ -151,7 +150,8 @@ class _Run:
         self.paths, self.links, self.policy = paths, links, policy
         count, steps, venues = paths.headroom.shape
         self.cash = np.tile(np.asarray(capital, np.float64), (count, 1))
-        self.due = np.zeros((count, steps + int(links.delay.max(initial=0)) + 1, venues))
+        self.longest = int(links.delay.max(initial=0))
+        self.due = np.zeros((count, steps + self.longest + 1, venues))
         self.breach = np.full((count, venues), NEVER, np.int64)
         self.alive = np.ones((count, venues), np.bool_)
         self.sent, self.bridge_cost, self.failure_loss = np.zeros(count), np.zeros(count), np.zeros(count)
@@ -175,7 +175,7 @@ class _Run:
     def top_up(self, step: int) -> None:
         seen = self.paths.headroom[:, max(step - self.policy.latency, 0)]
         for venue in range(self.cash.shape[1]):
-            coming = self.due[:, step + 1 :, venue].sum(axis=1)
+            coming = self.due[:, step + 1 : step + 1 + self.longest, venue].sum(axis=1)
             level = seen[:, venue] + self.cash[:, venue] + coming
             asks = self.alive[:, venue] & (level < self.policy.trigger[venue])
             wanted = np.where(asks, self.policy.target[venue] - level, 0.0)
@@ -250,8 +250,7 @@ def _check(paths: VenuePaths, links: Links, policy: TopUpPolicy, capital: FloatA
     if len(policy.trigger) != venues:
         raise InputError(f"is over {len(policy.trigger)} venues, expected {venues}", column="policy")
     added = np.asarray(capital, np.float64)
-    if added.shape != (venues,):
-        raise InputError(f"has shape {added.shape}, expected ({venues},)", column="capital")
+    require_shape(added, (venues,), "capital")
     require((added >= 0) & np.isfinite(added), added, "must be a number not below 0", "capital")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..accounts import AccountBook
-from ..arrays import FloatArray, IntArray, frozen
+from ..arrays import FloatArray, IntArray, frozen, positions_of, require, require_shape, require_unique
 from ..compiled import compile_book, compile_rules
 from ..errors import InputError
 from ..margin import live_margin, require_prices
@@ -59,9 +59,7 @@ class VenuePaths:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "venues", tuple(str(v) for v in self.venues))
-        twice = next((row for row, name in enumerate(self.venues) if name in self.venues[:row]), None)
-        if twice is not None:
-            raise InputError("is listed twice", row=twice, column="venues", value=self.venues[twice])
+        require_unique(self.venues, "venues")
         for name in ("headroom", "equity"):
             values = frozen(getattr(self, name), np.float64)
             object.__setattr__(self, name, values)
@@ -74,8 +72,7 @@ class VenuePaths:
                 raise InputError(
                     "must be a finite number", row=path, column=column, value=float(values[path, step, venue])
                 )
-        if self.headroom.shape != self.equity.shape:
-            raise InputError(f"has shape {self.equity.shape}, expected {self.headroom.shape}", column="equity")
+        require_shape(self.equity, self.headroom.shape, "equity")
 
     @property
     def unified(self) -> FloatArray:
@@ -84,9 +81,7 @@ class VenuePaths:
 
     def place_of(self, venue: str) -> int:
         """Position of a venue; an unknown one raises InputError."""
-        if venue not in self.venues:
-            raise InputError(f"unknown venue; there are {', '.join(self.venues)}", column="venue", value=venue)
-        return self.venues.index(venue)
+        return int(positions_of(self.venues, [venue], "venue")[0])
 
 
 def venue_paths(legs: Sequence[VenueLeg], markets: Sequence[Sequence[Sequence[MarketState]]]) -> VenuePaths:
@@ -164,14 +159,9 @@ class Links:
         object.__setattr__(self, "haircut", frozen(self.haircut, np.float64))
         n = len(self.delay)
         for name in ("delay", "haircut"):
-            if getattr(self, name).shape != (n, n):
-                raise InputError(f"has shape {getattr(self, name).shape}, expected ({n}, {n})", column=name)
-        for name, right in (("delay", self.delay >= 0), ("haircut", (self.haircut >= 0) & (self.haircut < 1))):
-            if not right.all():
-                row, column = (int(k) for k in np.argwhere(~right)[0])
-                problem = "must not be negative" if name == "delay" else "must be in [0, 1)"
-                value = getattr(self, name)[row, column].item()
-                raise InputError(problem, row=row, column=f"{name}[{column}]", value=value)
+            require_shape(getattr(self, name), (n, n), name)
+        require(self.delay >= 0, self.delay, "must not be negative", "delay")
+        require((self.haircut >= 0) & (self.haircut < 1), self.haircut, "must be in [0, 1)", "haircut")
 
     @classmethod
     def uniform(cls, venues: int, delay: int, haircut: float = 0.0) -> Links:

@@ -37,6 +37,8 @@ def flash_crash(
     >>> path.mark.round(4).tolist(), path.depth.tolist()
     ([[0.5, 0.25], [0.7071, 0.5]], [0.1, 0.5])
     """
+    _steps("steps", steps)
+    _within("recovery", recovery, 0.0, 1.0)
     down = np.log1p(-_share("fall", fall)) * np.append(np.arange(1, steps + 1) / steps, 1 - recovery)
     depth = np.append(np.linspace(1.0, 0.1, steps + 1)[1:], 0.5)
     told = f"the market falls {fall:.0%} in {steps} steps, depth to a tenth, then {recovery:.0%} of it is regained"
@@ -53,6 +55,9 @@ def volatility_spike(
     sigma
         Usual standard deviation of each contract's log move over a step, shape (n_instruments,).
     """
+    _within("multiple", multiple, 1.0, np.inf)
+    _within("deviations", deviations, 0.0, np.inf)
+    _steps("swings", swings)
     reach = multiple * deviations * _of(table, sigma, "sigma")
     factors = np.exp(np.array([reach * (1 if k % 2 else -1) for k in range(swings)]))
     told = f"volatility times {multiple:g}: {swings} swings of {deviations:g} new standard deviations, down first"
@@ -63,6 +68,8 @@ def liquidity_drought(
     table: InstrumentTable, beta: ArrayLike, *, fall: float = 0.1, depth: float = 0.05, steps: int = 4
 ) -> StressPath:
     """A moderate fall while almost nobody quotes: what liquidations do to prices when books are thin."""
+    _steps("steps", steps)
+    _within("depth", depth, 0.0, 1.0)
     down = np.log1p(-_share("fall", fall)) * np.arange(1, steps + 1) / steps
     told = f"the market falls {fall:.0%} with {depth:.0%} of the usual depth"
     return price_path("liquidity drought", told, _moved(down, beta, table), table, depth=depth)
@@ -70,6 +77,7 @@ def liquidity_drought(
 
 def correlation_to_one(table: InstrumentTable, sigma: ArrayLike, *, deviations: float = 5.0) -> StressPath:
     """Every contract falls by the same number of its own standard deviations: hedges across coins still hold."""
+    _within("deviations", deviations, 0.0, np.inf)
     told = f"every contract falls {deviations:g} of its own standard deviations"
     moves = np.exp(-deviations * _of(table, sigma, "sigma"))
     return price_path("correlation to one", told, moves[None, :], table, depth=0.3)
@@ -80,6 +88,7 @@ def correlation_reversed(table: InstrumentTable, sigma: ArrayLike, *, deviations
 
     Odd and even are taken by falling volatility, so that the calm and the wild are on both sides.
     """
+    _within("deviations", deviations, 0.0, np.inf)
     spread = _of(table, sigma, "sigma")
     place = np.empty(len(table), dtype=np.int64)
     place[np.argsort(-spread, kind="stable")] = np.arange(len(table))
@@ -106,6 +115,7 @@ def depeg(table: InstrumentTable, asset: str, *, fall: float = 0.13) -> StressPa
 
 def oracle_outage(table: InstrumentTable, beta: ArrayLike, *, fall: float = 0.15, steps: int = 3) -> StressPath:
     """The venue goes on with old marks while the market falls, and sees all of it at once when the oracle is back."""
+    _steps("steps", steps)
     down = np.log1p(-_share("fall", fall)) * np.append(np.arange(1, steps + 1) / steps, 1.0)
     oracle = np.append(np.zeros(steps, dtype=np.bool_), True)
     told = f"marks stand still for {steps} steps while the market falls {fall:.0%}"
@@ -114,6 +124,7 @@ def oracle_outage(table: InstrumentTable, beta: ArrayLike, *, fall: float = 0.15
 
 def exchange_outage(table: InstrumentTable, beta: ArrayLike, *, fall: float = 0.15, steps: int = 3) -> StressPath:
     """Marks are seen, but nothing is matched or liquidated until the end of the fall."""
+    _steps("steps", steps)
     down = np.log1p(-_share("fall", fall)) * np.append(np.arange(1, steps + 1) / steps, 1.0)
     trading = np.append(np.zeros(steps, dtype=np.bool_), True)
     told = f"no matching for {steps} steps while the market falls {fall:.0%}"
@@ -183,6 +194,16 @@ def _share(name: str, value: float) -> float:
     if not 0 < value < 1:
         raise InputError("must be in (0, 1)", column=name, value=value)
     return value
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not (low <= value <= high and np.isfinite(value)):
+        raise InputError(f"must be a number in [{low:g}, {high:g}]", column=name, value=value)
+
+
+def _steps(name: str, value: int) -> None:
+    if type(value) is not int or value < 1:
+        raise InputError("must be a whole number from 1", column=name, value=value)
 
 
 def _of(table: InstrumentTable, values: ArrayLike, name: str) -> FloatArray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import BoolArray, FloatArray, frozen, require
 from ..errors import InputError
-from ..instruments import InstrumentTable
+from ..instruments import INVERSE, InstrumentTable
 from ..market import MarketState
 
 
@@ -100,14 +100,16 @@ def price_path(
     oracle: bool | BoolArray = True,
     trading: bool | BoolArray = True,
 ) -> StressPath:
-    """A path on which assets move with the linear or inverse contract of the same name; others keep their price.
+    """A path on which assets move with the contract of the same name; others keep their price.
+
+    An asset without one moves with the first inverse contract that settles in it, whose mark is its price.
 
     Parameters
     ----------
     factor
         Price over the price at the start, shape (n_steps,) for all contracts or (n_steps, n_instruments).
     table
-        The contracts; an asset named as one of them moves with it.
+        The contracts.
 
     Examples
     --------
@@ -120,8 +122,10 @@ def price_path(
     mark = np.broadcast_to(moves if moves.ndim == 2 else moves[:, None], (len(moves), len(table)))
     index = np.ones((len(mark), len(table.assets)))
     for place, asset in enumerate(table.assets[1:], 1):
-        if asset in table.symbols:
-            index[:, place] = mark[:, table.symbols.index(asset)]
+        coined = np.flatnonzero((table.kind == INVERSE) & (table.settlement == place)).tolist()
+        mover = [table.symbols.index(asset)] if asset in table.symbols else coined
+        if mover:
+            index[:, place] = mark[:, mover[0]]
     steps = np.ones(len(mark))
     return StressPath(
         name, told, mark, index, depth * steps, volatility * steps, steps * oracle == 1, steps * trading == 1

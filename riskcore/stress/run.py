@@ -22,6 +22,9 @@ from ..waterfall.procedure import LiquidationProcedure
 from ..waterfall.waterfall import WaterfallResult, run_waterfall
 from .path import StressPath
 
+CLOSED = (EventKind.FILL, EventKind.TAKEOVER, EventKind.ADL)
+"""Events that close contracts of the pool they are told of."""
+
 
 @dataclass(frozen=True)
 class StressSetting:
@@ -56,7 +59,8 @@ class StressOutcome:
     path
         The stress.
     liquidated, bankrupt
-        Whether each pool was closed in part or whole, and was ever worth less than nothing, shape (n_pools,).
+        Whether each pool in breach was closed in part or whole, by orders, takeover or ADL, and whether it was ever
+        worth less than nothing, shape (n_pools,).
     closed, deleveraged
         Value sold into or bought from order books, and closed against other positions by ADL, shape (n_steps,).
     fund
@@ -69,7 +73,7 @@ class StressOutcome:
     equity_before, equity
         Sum of positive equity over pools before and after.
     settled
-        No pool is left in breach.
+        No pool is in breach after the last step, at the prices the venue sees.
     """
 
     path: StressPath
@@ -115,7 +119,8 @@ def run_stress(setting: StressSetting, path: StressPath) -> StressOutcome:
     """Take a book through a stress.
 
     In each step the venue judges pools at the prices it sees; orders meet books centred on the true prices, thinned as
-    the path says. Books are whole again at every step. Where nothing trades, nothing happens but to prices.
+    the path says. Books are whole again at every step. Where nothing trades, nothing happens but to prices. Each step
+    is a waterfall of its own: money is exact within it, and rounded to 1e-8 for each pool and position between two.
 
     Raises
     ------
@@ -145,6 +150,7 @@ def run_stress(setting: StressSetting, path: StressPath) -> StressOutcome:
     ([True, False], [True, False], False)
     """
     _require_fit(setting, path)
+    _require_funds_priced(setting)
     pools, table = len(setting.book), setting.book.instruments
     book, funds, settled = setting.book, setting.funds, True
     liquidated, bankrupt = np.zeros(pools, dtype=np.bool_), np.zeros(pools, dtype=np.bool_)
@@ -153,11 +159,12 @@ def run_stress(setting: StressSetting, path: StressPath) -> StressOutcome:
         true, seen = path.at(setting.market, step), path.seen(setting.market, step)
         if not path.trading[step]:
             steps.append(_Step(0.0, 0.0, float(fund_values(funds, table, true).sum()), 0.0, 0.0, 0.0))
+            settled = bool((evaluate(book, seen, setting.rules).stage < Stage.LIQUIDATION).all())
             continue
         depth = depth_at(setting.depth, path.mark[step], float(path.depth[step]))
         result = run_waterfall(book, seen, setting.rules, setting.procedure, depth, funds)
         steps.append(_figures(result, true))
-        touched = np.isin(result.events.kind, (EventKind.FILL, EventKind.TAKEOVER))
+        touched = np.isin(result.events.kind, CLOSED)
         liquidated[result.events.pool[touched]] = True
         bankrupt |= result.worst_stage == Stage.BANKRUPT
         book, funds, settled = result.book, result.funds, result.settled
@@ -194,6 +201,8 @@ def depth_at(depth: DepthBook, factor: FloatArray, share: float) -> DepthBook:
 def fund_values(funds: InsuranceFunds, table: InstrumentTable, market: MarketState) -> FloatArray:
     """What each fund is worth, base asset, with what it carries at the mark, shape (n_funds,).
 
+    NaN where a fund holds something that has no price; what nobody holds needs none.
+
     Examples
     --------
     >>> table = InstrumentTable.linear_perpetuals(["BTC"])
@@ -201,9 +210,10 @@ def fund_values(funds: InsuranceFunds, table: InstrumentTable, market: MarketSta
     >>> fund_values(funds, table, MarketState(np.datetime64("2024-01-01"), [90.0], [1.0])).tolist()
     [40.0]
     """
-    profit = funds.inventory * _unit_values(table, market) - funds.cost
-    carried = np.where(funds.inventory == 0.0, -funds.cost, profit) * market.index[table.settlement]
-    return np.asarray((funds.balance * market.index).sum(axis=1) + carried.sum(axis=1))
+    held = np.where(funds.inventory == 0.0, 0.0, funds.inventory * _unit_values(table, market)) - funds.cost
+    index, settled = market.index, market.index[table.settlement]
+    money = np.where(funds.balance == 0.0, 0.0, funds.balance * index)
+    return np.asarray(money.sum(axis=1) + np.where(held == 0.0, 0.0, held * settled).sum(axis=1))
 
 
 def _unit_values(table: InstrumentTable, market: MarketState) -> FloatArray:
@@ -235,6 +245,13 @@ def _require_fit(setting: StressSetting, path: StressPath) -> None:
         if getattr(path, name).shape[1] != wanted:
             problem = f"the stress {path.name} has {getattr(path, name).shape[1]} columns, the book {wanted}"
             raise InputError(problem, column=name)
+
+
+def _require_funds_priced(setting: StressSetting) -> None:
+    worth = fund_values(setting.funds, setting.book.instruments, setting.market)
+    if np.isnan(worth).any():
+        name = setting.funds.names[int(np.argmax(np.isnan(worth)))]
+        raise InputError(f"holds something without a price at {setting.market.time}", column="funds", value=name)
 
 
 def _positive_equity(book: AccountBook, market: MarketState, rules: RuleBook) -> float:

@@ -6,13 +6,19 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..arrays import BoolArray, FloatArray, IntArray, frozen, require
+from ..arrays import FloatArray, IntArray, frozen, require
 from ..errors import InputError
 from ..rulebook import RateSchedule
-from .cascade_columns import CLOSE_COLUMNS, CLOSED_ROW, DONE, EQUITY, PROCEEDS, QUEUE_COLUMNS
-from .cascade_kernel import cascade_pass, insertion_pass, queue_pass, trigger_pass
+from .cascade_columns import CLOSE_COLUMNS, CLOSED_ROW, DONE, EQUITY, PROCEEDS
+from .cascade_kernel import cascade_pass, trigger_pass
+from .cascade_plain import queue
+from .cascade_queue_kernel import LAST, queue_pass, range_pass
 from .depth import DepthBook
+
+Rows = NDArray[np.uint64]
+"""Rows of pools; unsigned, as the kernels index."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +68,11 @@ class CascadeQueues:
         Liquidation price of each pool, exact over the tiers; not positive where no price liquidates it.
     longs, shorts
         Rows by falling and by rising trigger, equals by row; those no positive price liquidates are left out.
-    long_legs, short_legs
-        The same legs in that order, in the columns of `cascade_columns`, shape (n, 5).
     """
 
     trigger: FloatArray
-    longs: IntArray
-    shorts: IntArray
-    long_legs: FloatArray
-    short_legs: FloatArray
+    longs: Rows
+    shorts: Rows
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class CascadeResult:
 
     @property
     def shortfall(self) -> float:
-        """What the pools that were closed whole owe together."""
+        """What the pools that were closed owe together, so far as they were filled."""
         return float(-np.minimum(self.equity, 0.0).sum())
 
 
@@ -120,37 +122,28 @@ def queue_up(pools: SingleLegPools, schedule: RateSchedule, *, closing_fee: floa
     >>> queues.trigger.round(6).tolist(), queues.longs.tolist(), queues.shorts.tolist()
     ([94.736842, 104.761905], [0], [1])
     """
+    if not 0 <= closing_fee < 1:
+        raise InputError("must be in [0, 1)", column="closing_fee", value=closing_fee)
     rates = schedule.rates + closing_fee
     if not rates.max() < 1:
         raise InputError("must be below 1, the closing fee included", column="rates", value=float(rates.max()))
     _require_continuous(schedule)
     trigger = np.empty(len(pools))
     trigger_pass(pools.size, pools.entry, pools.cash, schedule.floors, rates, schedule.deductions, trigger)
-    longs, shorts = (_queue(trigger, side * pools.size > 0, falling=side > 0) for side in (1.0, -1.0))
-    return CascadeQueues(trigger, longs, shorts, _legs(pools, trigger, longs), _legs(pools, trigger, shorts))
+    ranges = np.empty((2, 3), dtype=np.uint64)
+    range_pass(trigger, trigger.view(np.uint64), pools.size, ranges.ravel())
+    longs, shorts = (_queue(pools, trigger, ranges[side], long=side == 0) for side in (0, 1))
+    return CascadeQueues(trigger, longs, shorts)
 
 
-def _queue(trigger: FloatArray, mine: BoolArray, *, falling: bool) -> IntArray:
-    """Rows of one side that some price liquidates, by falling or rising trigger, equals by row.
-
-    The bits of a positive float rise with it. Their highest, with the row in the lowest, are sorted as one number,
-    which takes numpy less than half of an argsort; what the lowest would have decided is put right in a pass after it.
-    """
-    rows = np.flatnonzero(mine & (trigger > 0))
-    bits = trigger[rows].view(np.int64)
-    key = np.iinfo(np.int64).max - bits if falling else bits
-    mask = (1 << len(rows).bit_length()) - 1
-    packed = (key & ~mask) | np.arange(len(rows))
-    packed.sort()
-    order = packed & mask
-    insertion_pass(order, key)
-    return np.asarray(rows[order], dtype=np.int64)
-
-
-def _legs(pools: SingleLegPools, trigger: FloatArray, rows: IntArray) -> FloatArray:
-    legs = np.empty((len(rows), QUEUE_COLUMNS))
-    queue_pass(rows, trigger, pools.size, pools.entry, pools.cash, legs)
-    return legs
+def _queue(pools: SingleLegPools, trigger: FloatArray, ranges: Rows, *, long: bool) -> Rows:
+    """Rows of one side that some price liquidates, longs by falling and shorts by rising trigger, equals by row."""
+    rows, spare = (np.empty(int(ranges[2]), dtype=np.uint64) for _ in range(2))
+    counts = np.empty(2 * int(LAST) + 2, dtype=np.uint64)
+    bits = trigger.view(np.uint64)
+    if len(rows) and not queue_pass(trigger, bits, pools.size, long, ranges, rows, spare, counts):
+        rows[:] = queue(trigger, pools.size, long=long)
+    return rows
 
 
 def _require_continuous(schedule: RateSchedule) -> None:
@@ -211,7 +204,7 @@ def run_cascade(
         raise InputError(f"the depth has {len(depth)} instruments", column="instrument", value=instrument)
     bids, asks = side_of(depth, "bid", instrument), side_of(depth, "ask", instrument)
     closes = np.empty((len(queues.longs) + len(queues.shorts), CLOSE_COLUMNS))
-    legs = (queues.long_legs, queues.short_legs)
+    legs = (queues.longs, queues.shorts, queues.trigger, pools.size, pools.entry, pools.cash)
     closed, last = cascade_pass(float(mark), float(impact_weight), strict, *legs, *bids, *asks, closes)
     done = closes[:closed]
     return CascadeResult(

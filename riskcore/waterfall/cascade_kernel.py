@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..arrays import FloatArray, IntArray
+from ..arrays import FloatArray
 from ..margin_kernel import NEXT, njit_kernel
-from .cascade_columns import CASH, CLOSED_ROW, DONE, ENTRY, EQUITY, PROCEEDS, ROW, SIZE, TRIGGER
+from .cascade_columns import CLOSED_ROW, DONE, EQUITY, PROCEEDS
 
 NONE = np.uint64(0)
+Rows = NDArray[np.uint64]
 
 
 @njit_kernel
@@ -36,37 +38,16 @@ def trigger_pass(
 
 
 @njit_kernel
-def insertion_pass(order: IntArray, key: IntArray) -> None:
-    """Sort an order that is all but sorted by key; equals stay as they stand."""
-    for last in range(1, len(order)):
-        moving, place = order[last], last
-        while place > 0 and key[order[place - 1]] > key[moving]:
-            order[place] = order[place - 1]
-            place -= 1
-        order[place] = moving
-
-
-@njit_kernel
-def queue_pass(
-    rows: IntArray, trigger: FloatArray, size: FloatArray, entry: FloatArray, cash: FloatArray, legs: FloatArray
-) -> None:
-    """Write the legs of these rows, in this order, in the columns of `cascade_columns`."""
-    for place in range(len(rows)):
-        row = np.uint64(rows[place])
-        legs[place, TRIGGER] = trigger[row]
-        legs[place, SIZE] = size[row]
-        legs[place, ENTRY] = entry[row]
-        legs[place, CASH] = cash[row]
-        legs[place, ROW] = row
-
-
-@njit_kernel
 def cascade_pass(
     mark: float,
     weight: float,
     strict: bool,
-    longs: FloatArray,
-    shorts: FloatArray,
+    longs: Rows,
+    shorts: Rows,
+    trigger: FloatArray,
+    sizes: FloatArray,
+    entries: FloatArray,
+    cash: FloatArray,
     bid_price: FloatArray,
     bid_left: FloatArray,
     ask_price: FloatArray,
@@ -75,17 +56,20 @@ def cascade_pass(
 ) -> tuple[int, float]:
     """Close leg after leg while the next trigger is reached; how many, and the last mark.
 
-    `longs` stand by falling trigger, `shorts` by rising, their columns and those of `closes` are in `cascade_columns`.
+    `longs` are rows of pools by falling trigger, `shorts` by rising; the columns of `closes` are in `cascade_columns`.
     `bid_left` and `ask_left` are used up.
     """
     long, short, bid, ask, closed = NONE, NONE, NONE, NONE, NONE
     all_longs, all_shorts = np.uint64(len(longs)), np.uint64(len(shorts))
     bids, asks = np.uint64(len(bid_left)), np.uint64(len(ask_left))
     while True:
-        if long < all_longs and (mark < longs[long, TRIGGER] or (mark == longs[long, TRIGGER] and not strict)):
-            size, entry, cash = longs[long, SIZE], longs[long, ENTRY], longs[long, CASH]
-            row = longs[long, ROW]
+        reached = False
+        if long < all_longs:
+            row = longs[long]
+            reached = mark < trigger[row] or (mark == trigger[row] and not strict)
+        if reached:
             long += NEXT
+            size = sizes[row]
             wanted, money = size, 0.0
             while wanted > 0.0 and bid < bids:
                 price, room = bid_price[bid], bid_left[bid]
@@ -98,10 +82,14 @@ def cascade_pass(
                 if wanted == 0.0:
                     mark += weight * (price - mark)
             done = size - wanted
-        elif short < all_shorts and (mark > shorts[short, TRIGGER] or (mark == shorts[short, TRIGGER] and not strict)):
-            size, entry, cash = shorts[short, SIZE], shorts[short, ENTRY], shorts[short, CASH]
-            row = shorts[short, ROW]
+        else:
+            if short >= all_shorts:
+                return int(closed), mark
+            row = shorts[short]
+            if not (mark > trigger[row] or (mark == trigger[row] and not strict)):
+                return int(closed), mark
             short += NEXT
+            size = sizes[row]
             wanted, money = -size, 0.0
             while wanted > 0.0 and ask < asks:
                 price, room = ask_price[ask], ask_left[ask]
@@ -114,10 +102,8 @@ def cascade_pass(
                 if wanted == 0.0:
                     mark += weight * (price - mark)
             done = size + wanted
-        else:
-            return int(closed), mark
         closes[closed, DONE] = done
         closes[closed, PROCEEDS] = money
-        closes[closed, EQUITY] = cash + (money - done * entry)
+        closes[closed, EQUITY] = cash[row] + (money - done * entries[row])
         closes[closed, CLOSED_ROW] = row
         closed += NEXT

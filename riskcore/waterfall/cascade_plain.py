@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import FloatArray
-from .cascade_columns import CASH, CLOSE_COLUMNS, ENTRY, ROW, SIZE, TRIGGER
+from ..arrays import FloatArray, IntArray
+from .cascade_columns import CLOSE_COLUMNS
 
 
 def trigger_prices(
@@ -24,6 +24,12 @@ def trigger_prices(
         higher = side * (base - deductions[tier]) / (units * (1.0 - side * rates[tier]))
         price = np.where(open_, higher, price)
     return np.asarray(price, dtype=np.float64)
+
+
+def queue(trigger: FloatArray, size: FloatArray, *, long: bool) -> IntArray:
+    """Rows of one side that some price liquidates, longs by falling and shorts by rising trigger, equals by row."""
+    rows = np.flatnonzero((trigger > 0.0) & ((size > 0.0) == long))
+    return rows[np.argsort(-trigger[rows] if long else trigger[rows], kind="stable")]
 
 
 class _Book:
@@ -51,26 +57,29 @@ def cascade(
     mark: float,
     weight: float,
     strict: bool,
-    longs: FloatArray,
-    shorts: FloatArray,
-    bids: tuple[FloatArray, FloatArray],
-    asks: tuple[FloatArray, FloatArray],
+    queues: tuple[list[int], list[int]],
+    trigger: FloatArray,
+    pools: tuple[FloatArray, FloatArray, FloatArray],
+    books: tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]],
 ) -> tuple[FloatArray, float]:
-    """The closes in order, in the columns of `cascade_columns`, and the last mark."""
-    queues, books, next_ = (longs, shorts), (_Book(*bids), _Book(*asks)), [0, 0]
+    """The closes in order, in the columns of `cascade_columns`, and the last mark.
+
+    Of two sides, longs first: the rows of the queues, and prices and sizes of the book they trade with.
+    """
+    size, entry, cash = (column.tolist() for column in pools)
+    sides, next_ = (_Book(*books[0]), _Book(*books[1])), [0, 0]
     closes: list[tuple[float, ...]] = []
     while True:
         ready = (s for s in (0, 1) if next_[s] < len(queues[s]))
-        side = next((s for s in ready if _reached(mark, queues[s][next_[s], TRIGGER], s, strict)), None)
+        side = next((s for s in ready if _reached(mark, float(trigger[queues[s][next_[s]]]), s, strict)), None)
         if side is None:
             return np.array(closes, dtype=np.float64).reshape(-1, CLOSE_COLUMNS), mark
-        leg = queues[side][next_[side]]
+        row = queues[side][next_[side]]
         next_[side] += 1
-        left, money, last = books[side].take(abs(float(leg[SIZE])))
+        left, money, last = sides[side].take(abs(size[row]))
         sign = 1.0 if side == 0 else -1.0
-        done = float(leg[SIZE]) - sign * left
-        equity = float(leg[CASH]) + (sign * money - done * float(leg[ENTRY]))
-        closes.append((done, sign * money, equity, float(leg[ROW])))
+        done = size[row] - sign * left
+        closes.append((done, sign * money, cash[row] + (sign * money - done * entry[row]), float(row)))
         mark = mark if last is None else mark + weight * (last - mark)
 
 

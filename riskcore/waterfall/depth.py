@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import FloatArray, IntArray, frozen, require, require_pointers
 from ..errors import InputError
 from ..instruments import InstrumentTable
-from .money import UNIT, to_units
+from .money import UNIT
 
 Ladder = Sequence[tuple[float, float]]
 
@@ -136,8 +136,8 @@ class Side:
 
     def __init__(self, price: FloatArray, size: FloatArray, impact: float, *, falling: bool) -> None:
         self.price, self.impact, self.falling = price, impact, falling
-        self.sizes = to_units(size, "size")
-        self.left = [int(units) for units in self.sizes]
+        self.sizes = [round(one * UNIT) for one in size.tolist()]
+        self.left, self.total = list(self.sizes), sum(self.sizes)
         self.beyond = 0
 
     @property
@@ -167,7 +167,7 @@ class Side:
         return price < limit if self.falling else price > limit
 
     def _room_beyond(self, limit: float | None) -> int:
-        total, last = int(self.sizes.sum()), float(self.price[-1])
+        total, last = self.total, float(self.price[-1])
         if not self.impact or not total:
             return 0
         reach = 1.0 if limit is None else abs(last - limit) / last
@@ -178,11 +178,15 @@ class Side:
         units = min(wanted, self._room_beyond(limit))
         if units <= 0:
             return []
-        total, last = int(self.sizes.sum()), float(self.price[-1])
+        total, last = self.total, float(self.price[-1])
         before, after = self.beyond / total, (self.beyond + units) / total
         mean = 2 / 3 * self.impact * (after * math.sqrt(after) - before * math.sqrt(before)) / (after - before)
         self.beyond += units
         return [(units, last * (1 - mean if self.falling else 1 + mean))]
+
+    def is_beyond(self, price: float) -> bool:
+        """Whether a price is worse than that of the last level."""
+        return self._worse(price, float(self.price[-1]))
 
     def last_price(self) -> float:
         """Price the next unit beyond the ladder would be filled at."""
@@ -190,14 +194,16 @@ class Side:
 
     def worst_beyond(self, units: int) -> float:
         """Price of the last of `units` more beyond the ladder."""
-        total = int(self.sizes.sum())
+        total = self.total
         moved = self.impact * math.sqrt((self.beyond + units) / total) if total else 0.0
         return float(self.price[-1]) * (1 - moved if self.falling else 1 + moved)
 
     def refill(self, share: float) -> None:
         """Let `share` of what was taken stand again."""
+        if not share:
+            return
         back = Fraction(share)
-        self.left = [left + int((int(full) - left) * back) for left, full in zip(self.left, self.sizes, strict=True)]
+        self.left = [left + int((full - left) * back) for left, full in zip(self.left, self.sizes, strict=True)]
         self.beyond -= int(self.beyond * back)
 
 

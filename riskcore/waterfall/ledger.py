@@ -7,11 +7,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..accounts import AccountBook
+from ..accounts import AccountBook, csr_entries
 from ..arrays import IntArray, frozen, require
-from ..instruments import InstrumentTable
+from ..instruments import INVERSE, InstrumentTable
 from .funds import InsuranceFunds
-from .money import ceil_of, floor_of, from_units, require_range, to_units, total_of, unit_value
+from .money import ceil_of, floor_of, floor_of_all, from_units, require_range, to_units, total_of, unit_value
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,9 @@ class WorkingLedger:
         self.cost = self._opening_cost(book)
         self.cash = np.zeros((pools, assets), dtype=np.int64)
         holder = np.repeat(np.arange(pools), np.diff(book.balance_pointer))
-        for pool, asset, units in zip(holder, book.balance_asset, to_units(book.balance, "balance"), strict=True):
-            _add(self.cash, (int(pool), int(asset)), int(units), "balance")
+        held = (holder.tolist(), book.balance_asset.tolist(), to_units(book.balance, "balance").tolist())
+        for pool, asset, units in zip(*held, strict=True):
+            _add(self.cash, (pool, asset), units, "balance")
         self.fund_cash = to_units(funds.balance, "fund balance")
         self.fund_contracts = to_units(funds.inventory, "fund inventory")
         self.fund_cost = to_units(funds.cost, "fund cost")
@@ -100,9 +101,13 @@ class WorkingLedger:
 
     def _opening_cost(self, book: AccountBook) -> IntArray:
         out = np.empty(len(book.quantity), dtype=np.int64)
-        for row, (instrument, price) in enumerate(zip(book.position_instrument, book.entry_price, strict=True)):
-            exact = int(self.contracts[row]) * unit_value(self.table, int(instrument), float(price))
-            out[row] = require_range(ceil_of(exact), "entry value")
+        one = [unit_value(self.table, i, 1.0) for i in range(len(self.table))]
+        columns = (book.position_instrument.tolist(), self.contracts.tolist(), book.entry_price.tolist())
+        inverse = (self.table.kind == INVERSE).tolist()
+        for row, (instrument, contracts, price) in enumerate(zip(*columns, strict=True)):
+            top, bottom = price.as_integer_ratio()[:: -1 if inverse[instrument] else 1]
+            worth = contracts * one[instrument].numerator * top
+            out[row] = require_range(-(-worth // (one[instrument].denominator * bottom)), "entry value")
         return out
 
     def snapshot(self) -> Ledger:
@@ -129,40 +134,54 @@ class WorkingLedger:
         """Fund whose domain a position is in."""
         return int(self.funds.domain[self.instrument[position]])
 
-    def give_up(self, position: int, units: int, worth: Fraction) -> int:
-        """A pool gives up `units` contracts (signed as its position) worth `worth`: it is credited the floor."""
+    def mark_to(self, unit_values: list[Fraction]) -> None:
+        """Value the inventory of the funds at these unit values from now on."""
+        self.unit_values = unit_values
+        self.carried = [[Fraction(0)] * len(self.table.assets) for _ in range(len(self.funds))]
+        self.spent = [[0] * len(self.table.assets) for _ in range(len(self.funds))]
+        for fund, i in np.argwhere(self.fund_contracts | self.fund_cost).tolist():
+            asset = int(self.table.settlement[i])
+            self.carried[fund][asset] += int(self.fund_contracts[fund, i]) * unit_values[i]
+            self.spent[fund][asset] += int(self.fund_cost[fund, i])
+
+    def give_up(self, position: int, units: int, credited: int) -> None:
+        """A pool gives up `units` contracts (signed as its position) and is credited money for them."""
         held, cost, asset = int(self.contracts[position]), int(self.cost[position]), self.asset_of(position)
         spent = -((-cost * units) // held)
         self.contracts[position], self.cost[position] = held - units, cost - spent
-        credited = floor_of(worth)
         _add(self.cash, (self.pool[position], asset), credited - spent, "balance")
-        return credited
 
     def sell_to_market(self, position: int, units: int, worth: Fraction) -> int:
         """Close against the order book: the market pays the ceiling, the pool gets the floor, the fund the dust."""
         instrument, asset = int(self.instrument[position]), self.asset_of(position)
-        credited, paid = self.give_up(position, units, worth), ceil_of(worth)
+        credited, paid = floor_of(worth), ceil_of(worth)
+        self.give_up(position, units, credited)
         _add(self.market_cash, asset, -paid, "market")
         _add(self.market_contracts, instrument, units, "market")
         _add(self.fund_cash, (self.fund_of(position), asset), paid - credited, "fund balance")
         return credited
 
-    def take_over(self, position: int, units: int, worth: Fraction) -> int:
-        """The fund of the domain takes the contracts at what the pool is credited for them."""
-        instrument, fund = int(self.instrument[position]), self.fund_of(position)
-        credited = self.give_up(position, units, worth)
+    def take_over(self, position: int, units: int, each: Fraction) -> int:
+        """The fund of the domain takes contracts worth `each`, at what the pool is credited for them: the floor."""
+        instrument, fund, asset = int(self.instrument[position]), self.fund_of(position), self.asset_of(position)
+        credited = floor_of_all(units, each)
+        self.give_up(position, units, credited)
         _add(self.fund_contracts, (fund, instrument), units, "fund inventory")
         _add(self.fund_cost, (fund, instrument), credited, "fund cost")
+        self.carried[fund][asset] += units * self.unit_values[instrument]
+        self.spent[fund][asset] += credited
         if self.fund_contracts[fund, instrument] == 0:
             realised = int(self.fund_cost[fund, instrument])
             self.fund_cost[fund, instrument] = 0
-            _add(self.fund_cash, (fund, self.asset_of(position)), -realised, "fund balance")
+            self.spent[fund][asset] -= realised
+            _add(self.fund_cash, (fund, asset), -realised, "fund balance")
         return credited
 
-    def deleverage(self, position: int, against: int, units: int, worth: Fraction) -> int:
+    def deleverage(self, position: int, against: int, units: int, each: Fraction) -> int:
         """Close two opposite positions against each other; each is credited the floor, the fund gets the dust."""
-        credited = self.give_up(position, units, worth)
-        other = self.give_up(against, -units, -worth)
+        credited, other = floor_of_all(units, each), floor_of_all(-units, each)
+        self.give_up(position, units, credited)
+        self.give_up(against, -units, other)
         _add(self.fund_cash, (self.fund_of(position), self.asset_of(position)), -credited - other, "fund balance")
         return other
 
@@ -186,12 +205,9 @@ class WorkingLedger:
         _add(self.market_cash, asset, units, "market")
         _add(self.market_cash, into, -proceeds, "market")
 
-    def fund_worth(self, fund: int, asset: int, unit_values: list[Fraction]) -> int:
-        """Units a fund is worth in one asset, its inventory at these unit values, rounded down."""
-        exact = Fraction(int(self.fund_cash[fund, asset]))
-        for i in np.flatnonzero((self.table.settlement == asset) & (self.fund_contracts[fund] != 0)):
-            exact += int(self.fund_contracts[fund, i]) * unit_values[i]
-        return floor_of(exact) - total_of(self.fund_cost[fund, self.table.settlement == asset])
+    def fund_worth(self, fund: int, asset: int) -> int:
+        """Units a fund is worth in one asset, its inventory as last marked, rounded down."""
+        return int(self.fund_cash[fund, asset]) + floor_of(self.carried[fund][asset]) - self.spent[fund][asset]
 
     def closing_funds(self) -> InsuranceFunds:
         """The funds as they stand."""
@@ -201,9 +217,7 @@ class WorkingLedger:
     def book_of(self, book: AccountBook, pools: IntArray) -> AccountBook:
         """What these pools of the opening book hold now, in this order; closed positions are left out."""
         taken = book.take(pools)
-        entries = np.concatenate(
-            [np.arange(book.position_pointer[p], book.position_pointer[p + 1]) for p in pools] or [np.arange(0)]
-        ).astype(np.int64)
+        entries, _ = csr_entries(book.position_pointer, pools)
         live = self.contracts[entries] != 0
         counts = np.bincount(
             np.repeat(np.arange(len(pools)), np.diff(taken.position_pointer))[live], minlength=len(pools)

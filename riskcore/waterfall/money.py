@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -117,3 +117,26 @@ def floor_of(exact: Fraction) -> int:
 def ceil_of(exact: Fraction) -> int:
     """Least whole number not below: what who owes `exact` is charged."""
     return -(-exact.numerator // exact.denominator)
+
+
+def pro_rata(whole: int, weights: Sequence[Fraction | int]) -> list[int]:
+    """Whole units shared by weights of 0 or more, exactly; the odd ones go to the first that get less than their part.
+
+    Examples
+    --------
+    >>> pro_rata(10, [1, 1, 1]), pro_rata(7, [0, 2])
+    ([4, 3, 3], [0, 7])
+    """
+    total = sum(weights, Fraction(0))
+    shares = [floor_of(Fraction(whole * weight) / total) for weight in weights]
+    short = whole - sum(shares)
+    for place, weight in enumerate(weights):
+        if short and shares[place] * total != whole * weight:
+            shares[place] += 1
+            short -= 1
+    return shares
+
+
+def floor_of_all(units: int, each: Fraction) -> int:
+    """`floor_of(units * each)`, without reducing the product first."""
+    return units * each.numerator // each.denominator

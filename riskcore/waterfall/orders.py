@@ -58,19 +58,16 @@ def _step_down(run: Run, view: PoolView) -> PoolView:
 
 
 def _leg_by_leg(run: Run, view: PoolView) -> PoolView:
-    legs = closing_legs(run, view)
-    order = (
-        by_risk(legs)
-        if run.procedure.policy == "largest_risk_first"
-        else np.argsort(-view.leg_maintenance, kind="stable")
-    )
+    by_loss = run.procedure.policy == "largest_risk_first"
+    order = by_risk(closing_legs(run, view)) if by_loss else np.argsort(-view.leg_maintenance, kind="stable")
     most = exact_rate(run.procedure.share if run.procedure.policy == "max_portion" else 1.0)
     for position in view.positions[order]:
         held = abs(int(run.ledger.contracts[position]))
         leg = int(np.flatnonzero(view.positions == position)[0])
-        legs = closing_legs(run, view)
         others = view.maintenance - float(view.leg_maintenance[leg])
-        share = remaining_share((legs[leg],), view.equity - _slack(run, view), others, run.procedure.target)
+        share = remaining_share(
+            (_closing_leg(run, view, leg),), view.equity - _slack(run, view), others, run.procedure.target
+        )
         send_order(run, view, leg, min(_units(held, share), ceil_of(held * most)))
         view = run.view(view.pool)
         if not view.breached:
@@ -161,21 +158,25 @@ def send_order(run: Run, view: PoolView, leg: int, units: int) -> bool:
         return False
     pieces = side.take(units, limit)
     if pieces:
-        _settle(run, who, [(n if held > 0 else -n, price) for n, price in pieces])
-        run.traded[instrument] = side.last_price() if side.beyond else pieces[-1][1]
+        kept = Fraction(float(view.leg_estate[leg])) / Fraction(run.index_of(position)) * UNIT / held
+        _settle(run, who, [(n if held > 0 else -n, price) for n, price in pieces], run.mark_value(position) - kept)
+        last = pieces[-1][1]
+        run.traded[instrument] = side.last_price() if side.is_beyond(last) else last
     return bool(pieces)
 
 
-def _settle(run: Run, who: Event, pieces: list[tuple[int, float]]) -> None:
+def _settle(run: Run, who: Event, pieces: list[tuple[int, float]], at_bankruptcy: Fraction) -> None:
+    """Book a fill, and its fees: all of them, or what the pool still has."""
     table, asset = run.book.instruments, run.ledger.asset_of(who.position)
     units = sum(n for n, _ in pieces)
     worth = sum((n * unit_value(table, who.instrument, price) for n, price in pieces), Fraction(0))
     credited = run.ledger.sell_to_market(who.position, units, worth)
     price = price_of(table, who.instrument, worth / units)
     run.log(who._replace(kind=EventKind.FILL, contracts=units, price=price, asset=asset, units=credited))
+    run.add_missing(who.pool, who.position, float(units * at_bankruptcy - worth))
     fund = run.ledger.fund_of(who.position)
     for rate, to in ((run.procedure.fee_to_fund, fund), (run.procedure.fee_to_venue, None)):
-        fee = ceil_of(abs(worth) * exact_rate(rate))
-        if fee:
+        fee = min(ceil_of(abs(worth) * exact_rate(rate)), run.units_left(who.pool, asset)) if rate else 0
+        if fee > 0:
             run.ledger.charge(who.pool, asset, fee, to)
             run.log(who._replace(kind=EventKind.FEE, fund=-1 if to is None else to, asset=asset, units=fee))

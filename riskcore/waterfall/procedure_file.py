@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from ..dated_files import read_dated, rulebook_in_force
+from ..dated_files import list_rulebooks, read_dated, rulebook_in_force
+from ..errors import InputError
 from ..toml_section import Section, located
 from .procedure import AdlRanking, LiquidationProcedure, Policy
 
@@ -40,7 +41,10 @@ def load_procedure(venue: str, at: dt.date | None = None) -> LiquidationProcedur
     >>> load_procedure("hyperliquid").share, load_procedure("bitmex").policy
     (0.2, 'tier_step_down')
     """
-    return read_procedure(rulebook_in_force(f"{MODEL}_{venue}", at, MODEL).path)
+    known = sorted({file.venue.removeprefix(f"{MODEL}_") for file in list_rulebooks(MODEL)})
+    if venue not in known:
+        raise InputError(f"unknown venue; there are procedures of {', '.join(known)}", column="venue", value=venue)
+    return read_procedure(rulebook_in_force(f"{MODEL}_{venue}", at).path)
 
 
 def read_procedure(path: str | Path) -> LiquidationProcedure:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +21,16 @@ from .depth import DepthBook, WorkingDepth
 from .events import Event
 from .funds import InsuranceFunds
 from .ledger import WorkingLedger
-from .money import UNIT, from_units, unit_value
+from .money import UNIT, floor_of_all, from_units, unit_value
+from .pool_margin import Leg, PoolRules
 from .procedure import LiquidationProcedure
+
+
+class Debt(NamedTuple):
+    """Units of an asset a pool owes."""
+
+    pool: int
+    units: int
 
 
 @dataclass(frozen=True)
@@ -40,12 +51,12 @@ class PoolView:
     leg_notional: FloatArray
     leg_maintenance: FloatArray
 
-    @property
+    @cached_property
     def estate(self) -> float:
         """Equity a takeover shares out over the legs."""
         return self.equity if self.equity >= 0 else min(0.0, self.gross)
 
-    @property
+    @cached_property
     def leg_estate(self) -> FloatArray:
         """The share of each leg in the estate."""
         return share_equity([self.estate], np.zeros(len(self.positions), np.int64), self.leg_maintenance)
@@ -70,7 +81,11 @@ class RoundState:
 
 
 class Run:
-    """A waterfall in progress."""
+    """A waterfall in progress.
+
+    `missing` is by pool and fund what closing legs brought less than their bankruptcy price, `claims` by fund and asset
+    the debts of the round, `tapped` by fund, asset and pool what was paid out of open profit.
+    """
 
     def __init__(
         self,
@@ -89,55 +104,94 @@ class Run:
         self.wait_until: dict[int, int] = {}
         self.traded: dict[int, float] = {}
         self.worst = np.zeros(len(book), dtype=np.int64)
+        self.claims: dict[tuple[int, int], list[Debt]] = {}
+        self.missing: dict[int, dict[int, float]] = {}
+        self.tapped: dict[tuple[int, int], IntArray] = {}
+        self.pool_rules = PoolRules(self.current_book(), rules)
+        self._mark_ledger()
 
-    @property
-    def marks(self) -> list[Fraction]:
-        """Unit value of each instrument at its mark; 0 where it has none."""
-        table, mark = self.book.instruments, self.market.mark
-        return [unit_value(table, i, mark[i]) if mark[i] > 0 else Fraction(0) for i in range(len(table))]
+    def _mark_ledger(self) -> None:
+        """Value what the ledger values at the marks; 0 where there is none."""
+        table, marks = self.book.instruments, enumerate(self.market.mark.tolist())
+        self.ledger.mark_to([unit_value(table, i, mark) if mark > 0 else Fraction(0) for i, mark in marks])
 
     def mark_value(self, position: int) -> Fraction:
         """Unit value of a position's instrument at the mark."""
-        instrument = int(self.ledger.instrument[position])
-        return unit_value(self.book.instruments, instrument, self.market.mark[instrument])
+        return self.ledger.unit_values[int(self.ledger.instrument[position])]
 
     def index_of(self, position: int) -> float:
         """Price of a position's settlement asset in the base asset."""
         return float(self.market.index[self.ledger.asset_of(position)])
 
+    def add_missing(self, pool: int, position: int, units: float) -> None:
+        """Closing a position brought this much less than its share of equity: it is missing in its fund's domain."""
+        if units > 0:
+            funds, fund = self.missing.setdefault(pool, {}), self.ledger.fund_of(position)
+            funds[fund] = funds.get(fund, 0.0) + units * self.index_of(position)
+
     def log(self, event: Event) -> None:
         """Add an event of this round."""
-        self.events.append(event._replace(round=self.round))
+        self.events.append(Event(self.round, *event[1:]))
 
     def current_book(self) -> AccountBook:
         """The whole book as it stands."""
         return self.ledger.book_of(self.book, np.arange(len(self.book)))
 
+    def positions_of(self, pool: int) -> IntArray:
+        """Rows of the positions a pool still has."""
+        entries = np.arange(self.book.position_pointer[pool], self.book.position_pointer[pool + 1])
+        return np.asarray(entries[self.ledger.contracts[entries] != 0])
+
+    def first_view(self, pool: int, seen: RoundState) -> PoolView:
+        """One pool as the round found it; nothing of it may have changed since."""
+        rows = self.positions_of(pool)
+        legs = (column[rows] for column in (seen.leg_notional, seen.leg_profit, seen.leg_maintenance))
+        return self._viewed(pool, rows, float(seen.equity[pool]), float(seen.maintenance[pool]), *legs)
+
     def view(self, pool: int) -> PoolView:
         """One pool as it stands, at the marks of the round."""
-        small = self.ledger.book_of(self.book, np.array([pool]))
-        state = evaluate(small, self.market, self.rules)
-        entries = np.arange(self.book.position_pointer[pool], self.book.position_pointer[pool + 1])
-        positions = entries[self.ledger.contracts[entries] != 0]
-        bankrupt = len(positions) > 0 and float(state.equity[0]) < 0
+        rows, book, cash = self.positions_of(pool), self.book, self.ledger.cash[pool]
+        held = from_units(self.ledger.contracts[rows]), book.entry_price[rows], book.leverage[rows]
+        columns = (self.ledger.instrument[rows], *held)
+        legs = [Leg(*leg) for leg in zip(*(column.tolist() for column in columns), strict=True)]
+        assets = np.flatnonzero(cash)
+        amounts = list(zip(assets.tolist(), from_units(cash[assets]).tolist(), strict=True))
+        found = self.pool_rules.margin(legs, amounts, self.market)
+        split = (np.array(column) for column in (found.notional, found.profit, found.leg_maintenance))
+        return self._viewed(pool, rows, found.equity, found.maintenance, *split)
+
+    def _viewed(
+        self,
+        pool: int,
+        rows: IntArray,
+        equity: float,
+        maintenance: float,
+        notional: FloatArray,
+        profit: FloatArray,
+        leg_maintenance: FloatArray,
+    ) -> PoolView:
+        open_ = len(rows) > 0
+        bankrupt, met = open_ and equity < 0, is_breached(np.array([equity]), np.array([maintenance]), self.rules)
         self.worst[pool] = max(self.worst[pool], Stage.BANKRUPT if bankrupt else 0)
-        breach = bool(is_breached(state.equity, state.maintenance, self.rules)[0]) and len(positions) > 0
+        gross = self.wallet(pool) + float(profit.sum())
         return PoolView(
-            pool,
-            positions,
-            float(state.equity[0]),
-            float(state.maintenance[0]),
-            self.wallet(pool) + float(state.leg_profit.sum()),
-            breach,
-            bankrupt,
-            state.leg_notional,
-            state.leg_maintenance,
+            pool, rows, equity, maintenance, gross, open_ and bool(met[0]), bankrupt, notional, leg_maintenance
         )
 
     def wallet(self, pool: int) -> float:
         """Value of a pool's balances without haircuts."""
         cash = self.ledger.cash[pool]
         return float(sum(from_units(cash[a]) * self.market.index[a] for a in np.flatnonzero(cash)))
+
+    def units_left(self, pool: int, asset: int) -> int:
+        """Units of an asset a pool is worth without haircuts, rounded down; at least 0."""
+        rows, ledger = self.positions_of(pool), self.ledger
+        columns = (rows.tolist(), ledger.contracts[rows].tolist(), ledger.cost[rows].tolist())
+        worth: float = self.wallet(pool)
+        for row, contracts, cost in zip(*columns, strict=True):
+            worth += (floor_of_all(contracts, self.mark_value(row)) - cost) / UNIT * self.index_of(row)
+        units: float = worth / float(self.market.index[asset]) * UNIT
+        return max(0, math.floor(units))
 
     def look(self) -> RoundState:
         """The whole book as it stands."""
@@ -157,8 +211,8 @@ class Run:
 
     def fund_worth(self) -> IntArray:
         """What each fund is worth in each asset at the marks, units, rounded down."""
-        marks, (funds, assets) = self.marks, self.ledger.fund_cash.shape
-        return np.array([[self.ledger.fund_worth(f, a, marks) for a in range(assets)] for f in range(funds)])
+        funds, assets = self.ledger.fund_cash.shape
+        return np.array([[self.ledger.fund_worth(f, a) for a in range(assets)] for f in range(funds)])
 
     def move_marks(self) -> bool:
         """Let the marks follow the prices traded in the round; whether any moved."""
@@ -167,7 +221,9 @@ class Run:
             mark[instrument] += weight * (price - mark[instrument])
         self.traded = {}
         moved = not np.array_equal(mark, self.market.mark, equal_nan=True)
-        self.market = replace(self.market, mark=mark)
+        if moved:
+            self.market = replace(self.market, mark=mark)
+            self._mark_ledger()
         return moved
 
 

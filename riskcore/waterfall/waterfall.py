@@ -11,6 +11,7 @@ from ..accounts import AccountBook
 from ..arrays import IntArray, frozen
 from ..market import MarketState
 from ..rulebook import RuleBook
+from .debts import claim_debts, settle_claims
 from .default import take_over
 from .depth import DepthBook
 from .events import Event, EventKind, EventLog
@@ -18,6 +19,7 @@ from .funds import InsuranceFunds
 from .ledger import Ledger
 from .orders import attempt_cure
 from .partial_close import riskiest_first
+from .payers import Payers
 from .procedure import LiquidationProcedure
 from .run_state import PoolView, RoundState, Run
 
@@ -109,13 +111,20 @@ def run_waterfall(
     A round judges all pools at the same marks, the riskiest first. A pool in breach gets orders by the policy of the
     procedure. If it is still in breach and under the takeover ratio, or bankrupt, each leg goes to the insurance fund
     of its domain at the bankruptcy price (its share of equity, pro rata to maintenance margin). Where that price is
-    beyond the mark and the fund cannot bear the loss, what it cannot is closed against the opposite positions in the
-    order of the ADL ranking; where there are none left, the fund takes the contracts at the mark and the debt is shared
-    by the pools in profit in the same domain. At the end of a round marks follow the prices traded and books refill.
+    beyond the mark and the fund cannot bear the loss, what it cannot is closed against the opposite positions of sound
+    pools in the order of the ADL ranking, each so far as its pool's equity bears the loss; where there are none left,
+    the fund takes the contracts at the mark, and what is missing is a debt. At the end of a round marks follow the
+    prices traded and books refill.
 
-    Collateral in other assets is sold at the index for what a pool owes after a takeover; what haircuts had kept out of
-    its equity stays with it. A fund never pays for a pool that is worth something, and never from another domain.
-    Trades are rounded against both who are in them; the dust goes to the fund.
+    A pool without positions that owes, after a takeover or after orders that brought too little, first pays with its
+    collateral, sold at the index. A debt belongs to the domains in which legs were closed for less than their
+    bankruptcy price: their funds pay what they have, then sound pools in profit there, pro rata, each at most its open
+    profit, once, and never more than its equity; the rest is uncovered. What haircuts had kept out of a pool's equity
+    stays with it. A fund never pays for a pool that is worth something, and never for another domain. Fees are charged
+    so far as the pool has the money. Trades are rounded against both who are in them; the dust goes to the fund.
+
+    Results do not depend on the order of pools, but for equals: the riskiest first, positions of one rank, and the odd
+    units of a debt that is shared go by row.
 
     Examples
     --------
@@ -152,21 +161,23 @@ def run_waterfall(
 
 def _one_round(run: Run, seen: RoundState) -> bool:
     """Go through the pools in breach; whether anything was traded or taken over."""
-    before, pools = len(run.events), seen.breached
+    before, pools, payers = len(run.events), seen.breached, Payers(run, seen)
     for pool in pools[riskiest_first(seen.equity[pools], seen.maintenance[pools])]:
-        view = run.view(int(pool))
-        if view.breached:
-            _liquidate(run, view, seen)
+        _liquidate(run, run.first_view(int(pool), seen), payers)
+    settle_claims(run, payers)
     return any(event.kind != EventKind.KILLED for event in run.events[before:])
 
 
-def _liquidate(run: Run, view: PoolView, seen: RoundState) -> None:
+def _liquidate(run: Run, first: PoolView, payers: Payers) -> None:
+    view = first
     if not view.bankrupt and run.wait_until.get(view.pool, 0) <= run.round:
         view = attempt_cure(run, view)
+    if not len(view.positions) and claim_debts(run, first):
+        return
     if not view.breached:
         run.log(Event(0, EventKind.CURED, view.pool))
     elif view.bankrupt or view.equity <= run.procedure.takeover_ratio * view.maintenance:
-        take_over(run, view, seen)
+        take_over(run, view, payers)
 
 
 def _waiting(run: Run) -> bool:
