@@ -1,6 +1,5 @@
 """The command line: each verb on a small market, the JSON contracts, the same bytes twice, help at once."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import small_market as small
 
 import margincast
 from margincast import __main__ as command_line
@@ -17,13 +17,6 @@ from margincast.training import demo
 from margincast.training.evaluate import BASELINES
 from margincast.training.forecaster import NAMES
 from margincast.training.store import save_state
-
-NAME = "margincast_small_market"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-small = sys.modules[NAME]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow"),

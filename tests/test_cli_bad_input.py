@@ -1,6 +1,5 @@
 """Bad input at the command line: one line that says where, exit code 2, no traceback, nothing half-written."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,18 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import small_market as small
 
 from margincast import __main__ as command_line
 from margincast.training import atomic
 from margincast.training.market_simulator import simulate_market, write_market_folder
 from margincast.training.store import save_state
-
-NAME = "margincast_small_market"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-small = sys.modules[NAME]
 
 Tables = dict[str, pd.DataFrame]
 PERIOD = ["--train-end", "2022-04-20", "--test-start", "2022-04-22"]

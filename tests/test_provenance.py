@@ -1,23 +1,14 @@
 """Every verb's JSON says what went in, by which rules, with which core."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import pytest
+import small_market as small
 
 import margincast
 from margincast.riskcore.rulebook_file import rulebook_hash
 from margincast.training.provenance import market_stamp
 from margincast.training.stress_file import StressRequest, stress_file
-
-NAME = "margincast_small_market"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-small = sys.modules[NAME]
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """ISDA SIMM: the recorded cases, a plain double-loop twin for all classes, properties, and refused input."""
 
 import datetime as dt
-import importlib.util
 import json
 import math
 import os
-import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+import verify
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,14 +38,6 @@ def test_recorded_cases_of_the_reference_implementation():
     path = SHARED / "vectors" / "isda_simm_ore.json"
     if not path.is_file():
         pytest.skip(f"no venue vectors at {path}")
-    spec = importlib.util.spec_from_file_location("margincast_verify_simm", HERE / "verify.py")
-    verify = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = verify
-    sys.path.insert(0, str(HERE))
-    try:
-        spec.loader.exec_module(verify)
-    finally:
-        sys.path.remove(str(HERE))
     content = json.loads(path.read_text(encoding="utf-8"))
     cases = [case | {"shared": content["shared"]} for case in content["cases"]]
     results = {case["id"]: verify.run_case("isda_simm_ore", case) for case in cases}

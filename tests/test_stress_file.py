@@ -1,26 +1,18 @@
 """The verb `stress` on a simulated market: what it writes, what it assumes and says, what it refuses."""
 
-import importlib.util
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+import small_market as small
 
 from margincast import __main__ as command_line
 from margincast.riskcore.errors import InputError
 from margincast.training.accounts_file import read_accounts
 from margincast.training.stress_file import StressRequest, stress_file
 from margincast.training.stress_inputs import depth_of, held_only, moves_of
-
-NAME = "margincast_small_market"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-small = sys.modules[NAME]
 
 STRESSES = {
     "flash crash", "volatility spike", "liquidity drought", "correlation to one", "correlation reversed",

@@ -1,12 +1,10 @@
 """Account features: nothing of the future in them, directions that hold, averages over legs by plain loops."""
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+import small_market as small
 
 from margincast.riskcore.exposure import linearise_at
 from margincast.riskcore.what_if import with_deposit
@@ -21,13 +19,6 @@ from margincast.training.account_features import (
 from margincast.training.dataset import sample_of
 from margincast.training.market_view import view_market
 from margincast.training.population import simulate_accounts
-
-NAME = "margincast_small_market"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-small = sys.modules[NAME]
 
 BAR = 70 * 24 + 5
 

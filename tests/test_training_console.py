@@ -1,23 +1,15 @@
 """What the verbs print: within 80 columns, nothing cut off, names with brackets as they are, substitutes aloud."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import small_market as small
 
 from margincast.training import console
 from margincast.training.selfcheck import Finding, run_selfcheck
 from margincast.training.tune import tune
-
-NAME = "margincast_small_market"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-small = sys.modules[NAME]
 
 WIDTH = 80
 

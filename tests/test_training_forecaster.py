@@ -1,13 +1,12 @@
 """The whole forecaster: no look ahead, no skill from shuffled labels, monotone, the same bytes again and again."""
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import small_market as small
 
 from margincast.features.folder import read_market_folder
 from margincast.riskcore.errors import CorruptModelError
@@ -23,13 +22,6 @@ from margincast.training.plan import training_bars
 from margincast.training.score import with_columns
 from margincast.training.scores import log_losses
 from margincast.training.store import MANIFEST, load_state, save_state
-
-NAME = "margincast_small_market"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-small = sys.modules[NAME]
 
 PLAN = small.plan(rounds=3)
 

@@ -1,12 +1,11 @@
 """Simulated accounts and their labels: seeds, distributions, headroom by the core, outcomes by plain evaluation."""
 
-import importlib.util
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+import small_market as small
 
 from margincast.riskcore.accounts import AccountBook
 from margincast.riskcore.errors import InputError
@@ -14,13 +13,6 @@ from margincast.riskcore.margin import evaluate, is_breached
 from margincast.riskcore.market import UNIT_INDEX, MarketHistory, MarketState
 from margincast.training.dataset import Dataset, simulated_dataset
 from margincast.training.population import Population, PopulationSpec, simulate_accounts, trailing_volatility
-
-NAME = "margincast_small_market"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-small = sys.modules[NAME]
 
 FIRST, LAST = 31 * 24, 31 * 24 + 40
 

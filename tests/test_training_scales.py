@@ -1,25 +1,16 @@
 """Forecasts of scale: targets that look where they should, folds that have not seen their bars, plain formulas."""
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+import small_market as small
 from sklearn.linear_model import LinearRegression
 
 from margincast.riskcore.errors import InputError
 from margincast.training import scales
 from margincast.training.market_view import view_market
 from margincast.training.scales import FOLDS, ScaleForecaster, ScaleInputs, scale_target, usual_scale
-
-NAME = "margincast_small_market"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-small = sys.modules[NAME]
 
 FIRST, LAST = 31 * 24, 110 * 24
 HORIZONS = (1, 6)

@@ -1,12 +1,10 @@
 """Scoring a live book: advice that is just enough, reasons that add up, what is refused and what is said aloud."""
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+import small_market as small
 
 from margincast.features.folder import read_market_folder
 from margincast.riskcore.errors import InputError
@@ -21,13 +19,6 @@ from margincast.training.population import simulate_accounts
 from margincast.training.reasons import explain, shortened
 from margincast.training.score import Scorer, missing_columns, warnings_of
 from margincast.training.store import load_state, save_state
-
-NAME = "margincast_small_market"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-small = sys.modules[NAME]
 
 TARGET = 0.05
 

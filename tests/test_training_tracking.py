@@ -1,25 +1,17 @@
 """Tracking and registry in an SQLite store, and training that writes to it; nothing lands where the user stands."""
 
 import datetime as dt
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import small_market as small
 
 from margincast.riskcore.errors import InputError, MargincastError
 from margincast.training.store import load_state, save_state, state_hash
 from margincast.training.tracking import default_tracking_uri, fetch_model, log_run
 from margincast.training.train import load_model, train_model
-
-NAME = "margincast_small_market"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("small_market.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-small = sys.modules[NAME]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow"),

@@ -1,7 +1,6 @@
 """The runner behind `make verify`: it passes what it should, and fails what is one per cent off."""
 
 import copy
-import importlib.util
 import json
 import os
 import subprocess
@@ -9,17 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import verify
 
 HERE = Path(__file__).resolve().parent
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", HERE.parents[1] / "shared"))
 REFERENCE = HERE / "reference"
-spec = importlib.util.spec_from_file_location("margincast_verify", HERE / "verify.py")
-assert spec is not None and spec.loader is not None
-verify = importlib.util.module_from_spec(spec)
-sys.modules["margincast_verify"] = verify
-sys.path.insert(0, str(HERE))  # as when verify.py is run as a script
-spec.loader.exec_module(verify)
-sys.path.remove(str(HERE))
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waterfall_cases import draw_case
 
 from margincast.riskcore.instruments import INVERSE
 from margincast.riskcore.margin import Stage, evaluate
 from margincast.riskcore.waterfall.events import EventKind
 from margincast.riskcore.waterfall.waterfall import run_waterfall
-
-NAME = "margincast_waterfall_cases"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("waterfall_cases.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-draw_case = sys.modules[NAME].draw_case
 
 SEEDS = st.integers(0, 10_000)
 UNIT = 10**8

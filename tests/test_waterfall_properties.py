@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
+import waterfall_cases as cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,12 +12,6 @@ from margincast.riskcore.rulebook import RateSchedule
 from margincast.riskcore.waterfall.events import EventKind
 from margincast.riskcore.waterfall.waterfall import run_waterfall
 
-NAME = "margincast_waterfall_cases"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("waterfall_cases.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-cases = sys.modules[NAME]
 draw_case, worth = cases.draw_case, cases.worth
 depth, fund, market, pools = cases.depth, cases.fund, cases.market, cases.pools
 procedure, rules = cases.procedure, cases.rules

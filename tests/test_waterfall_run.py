@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
+import waterfall_cases as cases
 
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.instruments import InstrumentTable
@@ -21,12 +19,6 @@ from margincast.riskcore.waterfall.funds import InsuranceFunds
 from margincast.riskcore.waterfall.money import UNIT
 from margincast.riskcore.waterfall.waterfall import run_waterfall
 
-NAME = "margincast_waterfall_cases"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("waterfall_cases.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-cases = sys.modules[NAME]
 LONGS, NOBODY, SHORT, TABLE = cases.LONGS, cases.NOBODY, cases.SHORT, cases.TABLE
 depth, fund, market, pools = cases.depth, cases.fund, cases.market, cases.pools
 procedure, rules, units = cases.procedure, cases.rules, cases.units

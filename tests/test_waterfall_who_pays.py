@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+import waterfall_cases as cases
 
 from margincast.riskcore.margin import Stage, evaluate
 from margincast.riskcore.waterfall.depth import DepthBook, WorkingDepth
@@ -17,12 +15,6 @@ from margincast.riskcore.waterfall.funds import InsuranceFunds
 from margincast.riskcore.waterfall.money import UNIT, pro_rata
 from margincast.riskcore.waterfall.waterfall import run_waterfall
 
-NAME = "margincast_waterfall_cases"
-if NAME not in sys.modules:
-    spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("waterfall_cases.py"))
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
-cases = sys.modules[NAME]
 LONGS, SHORT, TABLE = cases.LONGS, cases.SHORT, cases.TABLE
 depth, fund, market, pools = cases.depth, cases.fund, cases.market, cases.pools
 procedure, rules, units = cases.procedure, cases.rules, cases.units

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..riskcore.accounts import AccountBook
 from ..riskcore.arrays import BoolArray, FloatArray
-from ..riskcore.margin import evaluate, is_breached
+from ..riskcore.margin import Stage, evaluate
 from ..riskcore.what_if import with_deposit, with_reduction
 from .score import Scorer
 
@@ -81,8 +81,7 @@ def advise(scorer: Scorer, book: AccountBook, *, horizon: str, target: float) ->
 
 
 def _probability(scorer: Scorer, book: AccountBook, k: int) -> FloatArray:
-    margin = evaluate(book, scorer.market, scorer.rules)
-    breached: BoolArray = is_breached(margin.equity, margin.maintenance, scorer.rules)
+    breached: BoolArray = evaluate(book, scorer.market, scorer.rules).stage >= Stage.LIQUIDATION
     probability = scorer.predict(book)["hybrid"][:, k]
     return np.where(breached, 1.0, probability)
 

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..features.folder import read_market_folder
-from ..riskcore.accounts import AccountBook
 from ..riskcore.dated_files import list_rulebooks
 from ..riskcore.errors import InputError
-from ..riskcore.margin import evaluate
-from ..riskcore.market import MarketHistory, MarketState
+from ..riskcore.margin import MarginState, Stage, evaluate
+from ..riskcore.market import MarketHistory
 from ..riskcore.rulebook import RuleBook
 from ..riskcore.stress.library import flash_crash, historical_replay, oracle_outage, standard_stresses
 from ..riskcore.stress.path import StressPath
@@ -84,11 +83,11 @@ def stress_file(request: StressRequest, rules: RuleBook, *, say: Say = lambda _:
         raise InputError("holds no positions", file=request.accounts)
     market = history.state_at(bar)
     with located_in(request.accounts, book, np.arange(len(book))):
-        evaluate(book, market, rules)
+        state = evaluate(book, market, rules)
     moves = moves_of(history, bar)
     depth, assumed = depth_of(data, history.instruments, market.mark, bar)
     procedure, told = _procedure(rules)
-    fund, said = _fund(request, book, market, rules)
+    fund, said = _fund(request, state, history.instruments.base)
     funds = InsuranceFunds.by_settlement(history.instruments, {history.instruments.base: fund})
     setting = StressSetting(book, market, rules, procedure, depth, funds)
     outcomes = []
@@ -97,7 +96,7 @@ def stress_file(request: StressRequest, rules: RuleBook, *, say: Say = lambda _:
         outcomes.append(run_stress(setting, path))
     return {
         "at": str(market.time)[:19],
-        "before": _before(setting, fund),
+        "before": _before(state, fund, history.instruments.base),
         "stresses": [stress_record(outcome) for outcome in outcomes],
         "reverse": _reverse(setting, moves, say) if request.reverse else [],
         "assumed": [*assumed, *told, *said, f"beta and volatility of 30 days; the market is {moves.market}"],
@@ -151,23 +150,21 @@ def _procedure(rules: RuleBook) -> tuple[LiquidationProcedure, list[str]]:
     return load_procedure("generic"), [f"no liquidation procedure of {rules.venue}: the generic one"]
 
 
-def _fund(request: StressRequest, book: AccountBook, market: MarketState, rules: RuleBook) -> tuple[float, list[str]]:
+def _fund(request: StressRequest, state: MarginState, base: str) -> tuple[float, list[str]]:
     if request.fund is not None:
         return request.fund, []
-    notional = float(evaluate(book, market, rules).leg_notional.sum())
-    amount = ASSUMED_FUND * notional
-    return amount, [f"insurance fund of {amount:,.0f} {book.instruments.base}: assumed 1% of the accounts' notional"]
+    amount = ASSUMED_FUND * float(state.leg_notional.sum())
+    return amount, [f"insurance fund of {amount:,.0f} {base}: assumed 1% of the accounts' notional"]
 
 
-def _before(setting: StressSetting, fund: float) -> dict[str, Any]:
-    state = evaluate(setting.book, setting.market, setting.rules)
+def _before(state: MarginState, fund: float, base: str) -> dict[str, Any]:
     return {
-        "pools": len(setting.book),
+        "pools": len(state.equity),
         "notional": float(state.leg_notional.sum()),
         "equity": float(np.maximum(state.equity, 0.0).sum()),
-        "in_breach": int((state.stage >= 3).sum()),
+        "in_breach": int((state.stage >= Stage.LIQUIDATION).sum()),
         "fund": fund,
-        "base": setting.book.instruments.base,
+        "base": base,
     }
 
 

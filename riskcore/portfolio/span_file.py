@@ -122,7 +122,3 @@ def _rows(section: Section, key: str, *kinds: type) -> list[list[Any]]:
             told = ", ".join("number" if kind is float else kind.__name__ for kind in kinds)
             raise section.error(f"must be [{told}]", f"{key}[{place}]", row)
     return rows
-
-
-def _is_of(entry: object, kind: type) -> bool:
-    return type(entry) is kind or (kind is float and type(entry) is int)

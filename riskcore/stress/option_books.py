@@ -9,7 +9,7 @@ import numpy as np
 from ..accounts import AccountBook
 from ..arrays import BoolArray, FloatArray, IntArray, frozen
 from ..errors import InputError
-from ..margin import is_breached
+from ..margin import Stage
 from ..market import MarketState
 from ..options.option_holdings import OptionHoldings, evaluate_options
 from ..options.short_option import ShortOptionRules
@@ -120,5 +120,5 @@ def stress_options(setting: OptionSetting, path: StressPath) -> OptionStressOutc
         given = setting.book, setting.held, market, spot, premium, setting.rules, setting.short_rules
         pools = evaluate_options(*given).pools
         equity[step], headroom[step] = pools.equity, pools.headroom
-        breached[step] = is_breached(pools.equity, pools.maintenance, setting.rules) & (pools.maintenance > 0)
+        breached[step] = pools.stage >= Stage.LIQUIDATION
     return OptionStressOutcome(path, equity, headroom, breached)

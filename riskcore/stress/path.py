@@ -86,7 +86,8 @@ class StressPath:
         >>> path.scaled(2.0).mark.tolist(), path.scaled(0.0).mark.tolist()
         ([[0.25]], [[1.0]])
         """
-        return replace(self, mark=self.mark**size, index=self.index**size, volatility=self.volatility**size)
+        told = self.told if size == 1 else f"{self.told}, times {size:.3g}"
+        return replace(self, told=told, mark=self.mark**size, index=self.index**size, volatility=self.volatility**size)
 
 
 def price_path(
