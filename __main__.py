@@ -164,7 +164,7 @@ def train(
     json_file: JsonFile = None,
 ) -> None:
     """Fit a forecaster on history, store it, track it and register it."""
-    from .features.folder import read_market_folder
+    from .features.readers.folder import read_market_folder
     from .training.console import show_trained
     from .training.market_view import view_market
     from .training.plan import Plan
@@ -193,7 +193,7 @@ def evaluate(
     json_file: JsonFile = None,
 ) -> None:
     """Fit up to one day, score every model on simulated accounts seen after it, against every baseline."""
-    from .features.folder import read_market_folder
+    from .features.readers.folder import read_market_folder
     from .training.console import show_evaluation
     from .training.evaluate import evaluate_market
     from .training.market_view import view_market
@@ -295,7 +295,7 @@ def tune_margin(
     """Propose maintenance margin rates against the current tiers, with coverage, Kupiec test and procyclicality."""
     import numpy as np
 
-    from .features.folder import read_market_folder
+    from .features.readers.folder import read_market_folder
     from .training.console import show_proposal
     from .training.tune import tune
     from .training.tune_settings import TuneSettings

@@ -12,7 +12,7 @@ import pandas as pd
 from ..riskcore.arrays import FloatArray, TimeArray, frozen
 from ..riskcore.errors import InputError
 from ..riskcore.market import MarketHistory
-from .report import DataReport
+from .readers.report import DataReport
 
 BAR_COLUMNS = ("open", "high", "low", "close", "volume")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..riskcore.arrays import FloatArray
-from .rolling import rolling
+from .engine.operations import rolling
 
 
 def move(returns: FloatArray, window: int) -> FloatArray:

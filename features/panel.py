@@ -8,18 +8,17 @@ import numpy as np
 
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.errors import InputError
-from .carry import basis, funding_charged, mean_basis, open_interest_change
 from .clock import clock
-from .correlation import average_correlation, ewma_correlation, largest_eigenvalue_share
-from .depth import activity_ratio, amihud, corwin_schultz, market_share
+from .correlation.ewma import average_correlation, ewma_correlation, largest_eigenvalue_share
+from .engine.operations import last_known
+from .flow.carry import basis, funding_charged, mean_basis, open_interest_change
 from .frame import FeatureFrame
+from .liquidity.bar_proxies import activity_ratio, amihud, corwin_schultz, market_share
+from .liquidity.book_depth import book_depth
 from .market_data import MarketData
 from .momentum import drawdown, move, rise
-from .order_book import book_depth
-from .rolling import last_known
-from .season_ahead import season_ahead
 from .stress import median_coin, repeated
-from .volatility import (
+from .volatility.estimators import (
     ewma_volatility,
     garman_klass,
     jump_share,
@@ -30,6 +29,7 @@ from .volatility import (
     semivariances,
     volatility_of_volatility,
 )
+from .volatility.season_ahead import season_ahead
 
 DAY, WEEK, MONTH = 24.0, 168.0, 720.0
 EWMA_HOURS = {"3h": 3.0, "6h": 6.0, "24h": DAY, "72h": 72.0, "30d": MONTH}

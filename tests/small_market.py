@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from margincast.features.folder import read_market_folder
 from margincast.features.market_data import MarketData
+from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.rulebook_file import load_rulebook, with_generic
 from margincast.training.dataset import Dataset, simulated_dataset
 from margincast.training.evaluate import Evaluation, evaluate_market

@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from margincast.features import carry, clock, correlation, depth, momentum, order_book, rolling, stress, volatility
-from margincast.features.season_ahead import season_ahead
+from margincast.features import clock, momentum, stress
+from margincast.features.correlation import ewma as correlation
+from margincast.features.engine import operations as rolling
+from margincast.features.flow import carry
+from margincast.features.liquidity import bar_proxies as depth
+from margincast.features.liquidity import book_depth as order_book
+from margincast.features.volatility import estimators as volatility
+from margincast.features.volatility.season_ahead import season_ahead
 
 ROWS, COINS = 400, 3
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from margincast.features.geometry import BOOK_FEATURES, account_geometry, geometry_names
+from margincast.features.accounts.geometry import BOOK_FEATURES, account_geometry, geometry_names
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.exposure import Exposure
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from margincast.features import panel, volatility
-from margincast.features.folder import read_market_folder
+from margincast.features import panel
 from margincast.features.frame import FeatureFrame
 from margincast.features.market_data import MarketData
+from margincast.features.readers.folder import read_market_folder
+from margincast.features.volatility import estimators as volatility
 from margincast.riskcore.errors import InputError
 from margincast.training.market_simulator import simulate_market, write_market_folder
 

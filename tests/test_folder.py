@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from margincast.features.folder import read_market_folder
+from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import InputError
 
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))

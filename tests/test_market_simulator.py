@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from margincast.features.folder import read_market_folder
+from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import InputError
 from margincast.training.market_simulator import SYMBOLS, simulate_market, write_market_folder
 from margincast.training.market_simulator_model import MarketModel

@@ -380,7 +380,7 @@ def real():
     folder = SHARED / "data" / "binance_1h"
     if not folder.is_dir():
         pytest.skip(f"no real bars at {folder}")
-    from margincast.features.folder import read_market_folder
+    from margincast.features.readers.folder import read_market_folder
 
     return read_market_folder(folder).history
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import small_market as small
 
-from margincast.features.folder import read_market_folder
+from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import CorruptModelError
 from margincast.riskcore.what_if import with_deposit
 from margincast.training import fit

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import small_market as small
 
-from margincast.features.folder import read_market_folder
+from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.margin import evaluate, is_breached
 from margincast.riskcore.records import book_from_records

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from margincast.features.folder import read_market_folder
 from margincast.features.market_data import MarketData
+from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.rulebook import RateSchedule, RuleBook
 from margincast.training.coverage_tests import kupiec

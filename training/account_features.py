@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..features.correlation import ewma_correlation
-from ..features.geometry import account_geometry, geometry_names
-from ..features.volatility import ewma_volatility, log_returns
+from ..features.accounts.geometry import account_geometry, geometry_names
+from ..features.correlation.ewma import ewma_correlation
+from ..features.volatility.estimators import ewma_volatility, log_returns
 from ..riskcore.accounts import AccountBook
 from ..riskcore.arrays import FloatArray, IntArray, group_sums
 from ..riskcore.exposure import Exposure

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..features.folder import read_market_folder
+from ..features.readers.folder import read_market_folder
 from ..riskcore.records import records_of_book
 from ..riskcore.rulebook import RuleBook
 from .advice import advise

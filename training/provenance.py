@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .. import __version__
-from ..features.report import DataReport
+from ..features.readers.report import DataReport
 from ..riskcore.accounts import AccountBook
 from ..riskcore.market import MarketState
 from ..riskcore.result_stamp import Stamp, stamp_of
@@ -35,7 +35,7 @@ def market_stamp(report: DataReport, rules: RuleBook) -> dict[str, str]:
     Examples
     --------
     >>> import datetime as dt
-    >>> from ..features.report import TableReport
+    >>> from ..features.readers.report import TableReport
     >>> perp = TableReport("perp", "perp.csv", "c0ffee", 3, (), ())
     >>> report = DataReport("m", "", "", 4, 60.0, False, {}, (perp,), {}, ())
     >>> stamp = market_stamp(report, RuleBook("x", dt.date(2024, 1, 1), {}))

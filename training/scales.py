@@ -9,8 +9,8 @@ import numpy as np
 
 from ..features.frame import FeatureFrame
 from ..features.market_data import MarketData
-from ..features.season_ahead import DAY, WEEK, season_ahead
-from ..features.volatility import ewma_volatility, log_returns, parkinson, realised_volatility
+from ..features.volatility.estimators import ewma_volatility, log_returns, parkinson, realised_volatility
+from ..features.volatility.season_ahead import DAY, WEEK, season_ahead
 from ..models.sample import ScaleField
 from ..models.scale import HarScale, LearnedScale, blended_log_scale
 from ..riskcore.arrays import FloatArray, IntArray

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..features.folder import read_market_folder
+from ..features.readers.folder import read_market_folder
 from ..riskcore.accounts import AccountBook
 from ..riskcore.arrays import IntArray
 from ..riskcore.errors import InputError, MargincastError

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..features.folder import read_market_folder
+from ..features.readers.folder import read_market_folder
 from ..riskcore.dated_files import list_rulebooks
 from ..riskcore.errors import InputError
 from ..riskcore.margin import MarginState, Stage, evaluate

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..features.liquidity.book_depth import book_depth
 from ..features.market_data import MarketData
-from ..features.order_book import book_depth
 from ..riskcore.accounts import AccountBook
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.errors import InputError

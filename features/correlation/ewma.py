@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ..riskcore.arrays import FloatArray, IntArray
+from ...riskcore.arrays import FloatArray, IntArray
 
 
 def ewma_covariance(returns: FloatArray, half_life: float, at: IntArray) -> FloatArray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..riskcore.errors import InputError
+from ...riskcore.errors import InputError
 from .schemas import COLUMNS, SourceTable, validated
 
 SUFFIXES = (".parquet", ".csv")

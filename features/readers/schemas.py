@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..riskcore.errors import InputError
+from ...riskcore.errors import InputError
 
 Test = tuple[Callable[[Any], Any], str]
 

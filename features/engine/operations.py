@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ..riskcore.arrays import FloatArray, IntArray
+from ...riskcore.arrays import FloatArray, IntArray
 
 
 def rolling(values: FloatArray, window: int, operation: np.ufunc = np.add) -> FloatArray:

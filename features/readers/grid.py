@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..riskcore.arrays import FloatArray, IntArray, TimeArray
-from ..riskcore.errors import InputError
+from ...riskcore.arrays import FloatArray, IntArray, TimeArray
+from ...riskcore.errors import InputError
 from .schemas import SourceTable
 
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from ..riskcore.arrays import FloatArray
-from .rolling import ewma, lagged, rolling_mean
+from ...riskcore.arrays import FloatArray
+from ..engine.operations import ewma, lagged, rolling_mean
 
 FOUR_LOG_2 = 4.0 * math.log(2.0)
 CLOSE_WEIGHT = 2.0 * math.log(2.0) - 1.0

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 
-from ..riskcore.arrays import FloatArray, IntArray
-from ..riskcore.errors import InputError
-from ..riskcore.exposure import Exposure
+from ...riskcore.arrays import FloatArray, IntArray
+from ...riskcore.errors import InputError
+from ...riskcore.exposure import Exposure
 
 WORST_MOVE = 0.16
 """The widest of the parallel moves of 4, 8, 12 and 16%: the loss of an exposure grows with the move, so the worst."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..riskcore.arrays import BoolArray, FloatArray, IntArray
+from ...riskcore.arrays import BoolArray, FloatArray, IntArray
 from .grid import BarGrid, nanoseconds
 from .report import SymbolReport, TableReport
 from .schemas import COLUMNS, SourceTable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..riskcore.arrays import FloatArray, TimeArray
+from ...riskcore.arrays import FloatArray, TimeArray
 
 
 @dataclass(frozen=True)

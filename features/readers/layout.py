@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..riskcore.arrays import FloatArray, IntArray
+from ...riskcore.arrays import FloatArray, IntArray
 from .grid import BarGrid, nanoseconds, placed, require_no_long_gap, require_on_grid, require_order, usual_step
 from .report import TableReport
 from .schemas import SourceTable

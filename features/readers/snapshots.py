@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..riskcore.errors import InputError
+from ...riskcore.errors import InputError
 from .grid import BarGrid, nanoseconds
 from .report import TableReport
 from .schemas import SourceTable

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..riskcore.arrays import BoolArray, FloatArray
-from ..riskcore.errors import InputError
-from ..riskcore.instruments import InstrumentTable
-from ..riskcore.market import UNIT_INDEX, MarketHistory
+from ...riskcore.arrays import BoolArray, FloatArray
+from ...riskcore.errors import InputError
+from ...riskcore.instruments import InstrumentTable
+from ...riskcore.market import UNIT_INDEX, MarketHistory
+from ..market_data import BAR_COLUMNS, MarketData
 from .grid import BarGrid, grid_of
 from .layout import PRICES, LaidTable, lay_bars, lay_events, named_by_coin
-from .market_data import BAR_COLUMNS, MarketData
 from .report import LEFT_OUT, DataReport, TableReport
 from .schemas import COLUMNS, SourceTable
 from .snapshots import survey_of_rows

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..riskcore.arrays import FloatArray
-from .rolling import rolling, rolling_mean
+from ...riskcore.arrays import FloatArray
+from ..engine.operations import rolling, rolling_mean
 
 CORWIN_SCHULTZ = 3.0 - 2.0 * np.sqrt(2.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..riskcore.arrays import FloatArray
+from ...riskcore.arrays import FloatArray
 
 DAY, WEEK = np.timedelta64(1, "D"), np.timedelta64(7, "D")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..riskcore.arrays import FloatArray
-from .rolling import lagged, last_known, rolling, rolling_mean
+from ...riskcore.arrays import FloatArray
+from ..engine.operations import lagged, last_known, rolling, rolling_mean
 
 
 def funding_charged(rate: FloatArray, window: int) -> FloatArray:

@@ -1,0 +1,1 @@
+"""What one account looks like: geometry, history, behaviour."""

@@ -1,0 +1,1 @@
+"""What is paid and pressed: funding, basis, open interest, taker flow, forced flow."""

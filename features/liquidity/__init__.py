@@ -1,0 +1,1 @@
+"""What the market can absorb: order books, and proxies where only bars exist."""

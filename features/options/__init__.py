@@ -1,0 +1,1 @@
+"""What option chains say: implied volatility, skew, term structure."""

@@ -1,0 +1,1 @@
+"""In what state the market is: filtered regimes and change-points."""

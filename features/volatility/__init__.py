@@ -1,0 +1,1 @@
+"""How much each price moves: estimators over bars, seasons, forecasts."""
