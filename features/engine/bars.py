@@ -1,0 +1,115 @@
+"""What features are fed: bars of every instrument as named columns, whole or one bar at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from ...riskcore.arrays import FloatArray, TimeArray, frozen
+from ...riskcore.errors import InputError
+
+COLUMNS: dict[str, str] = {
+    "open": "open of the mark, quote units (last price where there is no mark)",
+    "high": "high of the mark, quote units",
+    "low": "low of the mark, quote units",
+    "close": "close of the mark, quote units",
+    "last_open": "first traded price, quote units",
+    "last_high": "highest traded price, quote units",
+    "last_low": "lowest traded price, quote units",
+    "last_close": "last traded price, quote units",
+    "volume": "traded, coins",
+    "taker_buy_volume": "bought by takers, coins",
+    "trades": "number of trades",
+    "funding_rate": "funding charged within the bar, fraction of notional; NaN where none was charged",
+    "open_interest": "open interest last reported within the bar, coins; NaN where none was reported",
+    "spot_close": "close of the coin's spot market, quote units",
+    "liquidated_long": "reported liquidations of longs within the bar, quote units; 0 in a bar without a report",
+    "liquidated_short": "reported liquidations of shorts within the bar, quote units; 0 in a bar without a report",
+    "liquidation_events": "reported liquidations within the bar, count; 0 in a bar without a report",
+}
+"""Columns of bars and their units. Besides these: bid_LEVELbps and ask_LEVELbps (quote units resting within LEVEL basis
+points of the mid, last snapshot of the bar), and series of one's own joined as of the bar's close (see `external`)."""
+
+
+@dataclass(frozen=True)
+class BarRow:
+    """One closed bar of every instrument.
+
+    Parameters
+    ----------
+    opened, closed
+        Open and close of the bar, UTC. What is computed from the row is known at `closed`, not before.
+    values
+        Columns by name, each of shape (n_symbols,); NaN where the bar has none.
+    """
+
+    opened: np.datetime64
+    closed: np.datetime64
+    values: Mapping[str, FloatArray]
+
+    def __getitem__(self, column: str) -> FloatArray:
+        return self.values[column]
+
+
+@dataclass(frozen=True)
+class BarTable:
+    """Bars 0 .. T - 1 of every instrument.
+
+    Parameters
+    ----------
+    times
+        Opens, datetime64[ns], UTC, equally spaced, shape (T,).
+    step
+        Length of a bar.
+    symbols
+        Instruments, the columns' second axis.
+    columns
+        Names as in `COLUMNS`, each (T, n_symbols) float64 and C-contiguous; NaN where the bar has none.
+
+    Raises
+    ------
+    InputError
+        A column of another shape, or opens that are not `step` apart.
+
+    Examples
+    --------
+    >>> times = np.array(["2024-01-01T00", "2024-01-01T01"], "datetime64[ns]")
+    >>> table = BarTable(times, np.timedelta64(1, "h"), ("BTC",), {"close": np.array([[100.0], [110.0]])})
+    >>> float(table.row(1)["close"][0]), str(table.row(1).closed)[:16], table.bar_hours
+    (110.0, '2024-01-01T02:00', 1.0)
+    """
+
+    times: TimeArray
+    step: np.timedelta64
+    symbols: tuple[str, ...]
+    columns: Mapping[str, FloatArray]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "times", frozen(self.times, "datetime64[ns]"))
+        object.__setattr__(self, "symbols", tuple(self.symbols))
+        columns = {name: np.ascontiguousarray(values, np.float64) for name, values in self.columns.items()}
+        object.__setattr__(self, "columns", MappingProxyType(columns))
+        for name, values in columns.items():
+            if values.shape != (len(self.times), len(self.symbols)):
+                expected = (len(self.times), len(self.symbols))
+                raise InputError(f"has shape {values.shape}, expected {expected}", column=name)
+        uneven = np.flatnonzero(np.diff(self.times) != self.step)
+        if len(uneven):
+            row = int(uneven[0]) + 1
+            raise InputError(f"bars must be {self.step} apart", row=row, column="times", value=str(self.times[row]))
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def bar_hours(self) -> float:
+        """Length of a bar in hours."""
+        return float(self.step / np.timedelta64(1, "h"))
+
+    def row(self, bar: int) -> BarRow:
+        """Bar `bar` as a stream would bring it."""
+        opened = self.times[bar]
+        return BarRow(opened, opened + self.step, {name: values[bar] for name, values in self.columns.items()})

@@ -1,0 +1,108 @@
+"""The contract every feature keeps: declared once, fed bar by bar, the same bits in batch and in stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from ...riskcore.arrays import FloatArray, IntArray
+from .bars import BarRow, BarTable
+
+State = dict[str, np.ndarray]
+"""All a step remembers: named arrays and nothing else, so that a checkpoint is these arrays and no code."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What one feature says of itself.
+
+    Parameters
+    ----------
+    name
+        Column name, unique among all features.
+    summary
+        What it is, one sentence in the field's words.
+    unit
+        Unit of the value, e.g. "log of volatility per hour", "fraction of the price", "share, 0 to 1".
+    inputs
+        Columns of `BarTable` it reads.
+    lookback_hours
+        How far back it looks: the length of its window, or the half-life of an exponential one; 0 for the bar alone.
+    missing
+        The missing-data rule: when the value is NaN and how it comes back.
+    source
+        Publication of the formula, empty for plain arithmetic.
+    """
+
+    name: str
+    summary: str
+    unit: str
+    inputs: tuple[str, ...]
+    lookback_hours: float
+    missing: str
+    source: str = ""
+
+
+@runtime_checkable
+class Step(Protocol):
+    """Features that are computed together, bar by bar.
+
+    A step holds no state of its own: `start` makes it, `update` changes it in place, `read` looks at it. What `read`
+    says after bars 0 .. i - 1 is what was known at the open of bar i. The state is arrays, so that it can be stored
+    after any bar and taken up again with the same bits.
+    """
+
+    @property
+    def declarations(self) -> tuple[Declaration, ...]:
+        """The features, in the order of `read`'s columns."""
+        ...
+
+    def start(self, symbols: tuple[str, ...]) -> State:
+        """State before the first bar, for these instruments."""
+        ...
+
+    def update(self, state: State, row: BarRow) -> None:
+        """Take in one closed bar."""
+        ...
+
+    def read(self, state: State) -> FloatArray:
+        """Features as now known, shape (n_symbols, len(declarations)); NaN by each feature's missing-data rule."""
+        ...
+
+
+def run_step(step: Step, table: BarTable, at: IntArray) -> FloatArray:
+    """Run a step over a whole table of bars: the batch twin of feeding it bar by bar, and equal to it in every bit.
+
+    A step that has a method `batch(table, at)` runs that instead; it must give the same bits.
+
+    Parameters
+    ----------
+    step
+        The step.
+    table
+        Bars 0 .. T - 1.
+    at
+        Rows wanted, rising, shape (m,): row i is as known at the open of bar i, once bars 0 .. i - 1 have closed.
+
+    Returns
+    -------
+    FloatArray
+        Shape (m, n_symbols, len(step.declarations)).
+    """
+    batch = getattr(step, "batch", None)
+    if batch is not None:
+        whole: FloatArray = batch(table, at)
+        return whole
+    state = step.start(table.symbols)
+    out = np.full((len(at), len(table.symbols), len(step.declarations)), np.nan)
+    wanted = 0
+    for bar in range(len(table) + 1):
+        if wanted < len(at) and at[wanted] == bar:
+            out[wanted] = step.read(state)
+            wanted += 1
+        if wanted == len(at) or bar == len(table):
+            break
+        step.update(state, table.row(bar))
+    return out
