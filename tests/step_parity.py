@@ -69,8 +69,6 @@ def with_another_future(table: BarTable, first: int, seed: int, only: str | None
             tail = changed[first:]
             moves = np.exp(rng.normal(0, 0.05, tail.shape))
             changed[first:] = np.where(rng.random(tail.shape) < 0.02, np.nan, tail * moves)
-                rng.random(tail.shape) < 0.02, np.nan, tail * np.exp(rng.normal(0, 0.05, tail.shape))
-            )
             known = np.isnan(tail) & (rng.random(tail.shape) < 0.1)
             changed[first:][known] = 1e-4
         columns[name] = changed
