@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
-from ...riskcore.arrays import FloatArray, TimeArray, frozen
+from ...riskcore.arrays import FloatArray, IntArray, TimeArray, frozen
 from ...riskcore.errors import InputError
 
 COLUMNS: dict[str, str] = {
@@ -32,6 +32,44 @@ COLUMNS: dict[str, str] = {
 }
 """Columns of bars and their units. Besides these: bid_LEVELbps and ask_LEVELbps (quote units resting within LEVEL basis
 points of the mid, last snapshot of the bar), and series of one's own joined as of the bar's close (see `external`)."""
+
+
+class ColumnMatrix(Mapping[str, FloatArray]):
+    """Columns of one bar as rows of one matrix: what a stream keeps, so that a bar costs no copy a column.
+
+    Parameters
+    ----------
+    names
+        Columns, in the order of the matrix's rows.
+    matrix
+        Shape (len(names), n_symbols).
+
+    Examples
+    --------
+    >>> ColumnMatrix(("high", "low"), np.array([[3.0], [1.0]]))["low"].tolist()
+    [1.0]
+    """
+
+    def __init__(self, names: tuple[str, ...], matrix: FloatArray) -> None:
+        self.names, self.matrix = names, matrix
+        self._places = {name: place for place, name in enumerate(names)}
+        self._orders: dict[tuple[str, ...], IntArray] = {}
+
+    def __getitem__(self, column: str) -> FloatArray:
+        values: FloatArray = self.matrix[self._places[column]]
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def rows(self, names: tuple[str, ...]) -> FloatArray:
+        """Some columns, in this order, as a matrix."""
+        if names not in self._orders:
+            self._orders[names] = np.array([self._places[name] for name in names], np.int64)
+        return self.matrix[self._orders[names]]
 
 
 @dataclass(frozen=True)

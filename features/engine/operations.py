@@ -1,4 +1,8 @@
-"""Trailing windows and exponential averages over the rows of (T, n) arrays; a value at row k uses rows up to k only."""
+"""Trailing windows, exponential averages and what all symbols say, over rows of (T, n) arrays or of an `Expression`.
+
+A value at row k uses rows up to k only. On arrays these are plain NumPy; on an expression they become part of its
+formula, which `Program` compiles for batch and stream. A window that holds a NaN is NaN either way.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,9 @@ import numba
 import numpy as np
 
 from ...riskcore.arrays import FloatArray, IntArray
+from .expression import Expression
+
+WINDOWS = {np.add: "sum", np.maximum: "max", np.minimum: "min"}
 
 
 def rolling(values: FloatArray, window: int, operation: np.ufunc = np.add) -> FloatArray:
@@ -21,7 +28,7 @@ def rolling(values: FloatArray, window: int, operation: np.ufunc = np.add) -> Fl
     window
         Rows, at least 1.
     operation
-        An associative ufunc: np.add, np.maximum, np.minimum, np.multiply.
+        An associative ufunc: np.add, np.maximum, np.minimum.
 
     Returns
     -------
@@ -33,9 +40,11 @@ def rolling(values: FloatArray, window: int, operation: np.ufunc = np.add) -> Fl
     >>> rolling(np.array([[1.0], [2.0], [4.0], [8.0]]), 2)[:, 0].tolist()
     [nan, 3.0, 6.0, 12.0]
     """
-    rows, columns = values.shape
     if window == 1:
-        return values.copy()
+        return +values
+    if isinstance(values, Expression):
+        return Expression(WINDOWS[operation], (values,), window)
+    rows, columns = values.shape
     blocks = -(-rows // window)
     padded = np.full((blocks * window, columns), np.nan)
     padded[:rows] = values
@@ -80,6 +89,8 @@ def ewma(values: FloatArray, half_life: float) -> FloatArray:
     >>> ewma(np.array([[2.0], [4.0]]), 1.0)[:, 0].round(4).tolist()
     [2.0, 3.3333]
     """
+    if isinstance(values, Expression):
+        return Expression("ewma", (values,), half_life)
     decay = 0.5 ** (1.0 / half_life)
     return _ewma(np.ascontiguousarray(values), decay, int(np.ceil(half_life)))
 
@@ -92,6 +103,8 @@ def last_known(values: FloatArray, max_age: int) -> FloatArray:
     >>> last_known(np.array([[1.0], [np.nan], [np.nan]]), 2)[:, 0].tolist()
     [1.0, 1.0, nan]
     """
+    if isinstance(values, Expression):
+        return Expression("last_known", (values,), max_age)
     rows: IntArray = np.arange(len(values), dtype=np.int64)[:, None]
     seen = np.maximum.accumulate(np.where(np.isnan(values), -1, rows), axis=0)
     found = np.take_along_axis(values, np.maximum(seen, 0), axis=0)
@@ -99,11 +112,52 @@ def last_known(values: FloatArray, max_age: int) -> FloatArray:
 
 
 def lagged(values: FloatArray, rows: int) -> FloatArray:
-    """The values `rows` rows earlier; NaN where there are none."""
+    """The values `rows` rows earlier (at least one); NaN where there are none.
+
+    Examples
+    --------
+    >>> lagged(np.array([[1.0], [2.0]]), 1)[:, 0].tolist()
+    [nan, 1.0]
+    """
+    if isinstance(values, Expression):
+        return Expression("lag", (values,), rows)
     out = np.full(values.shape, np.nan)
     if rows < len(values):
         out[rows:] = values[: len(values) - rows]
     return out
+
+
+def market_median(values: FloatArray) -> FloatArray:
+    """Median of each row over the symbols that are known, in every column; NaN where none is.
+
+    Examples
+    --------
+    >>> market_median(np.array([[1.0, np.nan, 4.0], [3.0, 1.0, 2.0]])).tolist()
+    [[2.5, 2.5, 2.5], [2.0, 2.0, 2.0]]
+    """
+    if isinstance(values, Expression):
+        return Expression("market_median", (values,))
+    ordered = np.sort(values, axis=1)
+    known = (~np.isnan(values)).sum(axis=1)
+    rows = np.arange(len(values))
+    low, high = np.maximum(known - 1, 0) // 2, np.minimum(known // 2, values.shape[1] - 1)
+    middle = 0.5 * (ordered[rows, low] + ordered[rows, high])
+    return np.repeat(middle[:, None], values.shape[1], axis=1)
+
+
+def market_sum(values: FloatArray) -> FloatArray:
+    """Sum of each row over the symbols that are known, in every column; NaN where none is.
+
+    Examples
+    --------
+    >>> market_sum(np.array([[1.0, np.nan, 4.0]])).tolist()
+    [[5.0, 5.0, 5.0]]
+    """
+    if isinstance(values, Expression):
+        return Expression("market_sum", (values,))
+    known = (~np.isnan(values)).any(axis=1, keepdims=True)
+    total = np.where(known, np.nansum(values, axis=1, keepdims=True), np.nan)
+    return np.repeat(total, values.shape[1], axis=1)
 
 
 @numba.njit(cache=True, nogil=True)

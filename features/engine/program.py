@@ -1,0 +1,259 @@
+"""Formulas compiled: many expressions as one list of instructions, run over blocks of bars or bar by bar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ...riskcore.arrays import FloatArray, IntArray
+from ...riskcore.errors import InputError
+from .bars import BarRow, BarTable, ColumnMatrix
+from .expression import Expression, as_expression, walk
+from .formula import Formula
+from .kernel import FLOATS, INTS, LENGTH, NUMBERS, OPERATION, OUT, RING, SUM_STATE, WINDOW, A, B, C, run_block
+from .step import Declaration, State
+
+BLOCK_NUMBERS = 1024
+"""Numbers in a register of a batch: few enough to stay in the cache, many enough to hide the dispatch."""
+NEVER = np.iinfo(np.int64).min
+
+WITH_HISTORY = ("lag", "sum", "max", "min")
+Key = tuple[str, tuple[int, ...], float, str]
+Instruction = tuple[str, tuple[int, ...], int, float]
+"""Operation, registers it reads, register it writes, parameter."""
+
+
+class Program:
+    """Formulas as one compiled step: what they share is computed once.
+
+    Parameters
+    ----------
+    formulas
+        Features, each with its expression; names must differ.
+    bar
+        Length of a bar.
+
+    Raises
+    ------
+    InputError
+        No formula, two of one name, a window below one bar.
+
+    Examples
+    --------
+    >>> from .expression import column
+    >>> from .operations import rolling_mean
+    >>> two = rolling_mean(column("close"), 2)
+    >>> mean = Formula("mean", two, "Mean close of two bars", "quote units")
+    >>> program = Program([mean], np.timedelta64(1, "h"))
+    >>> times = np.arange("2024-01-01T00", "2024-01-01T03", dtype="datetime64[h]")
+    >>> table = BarTable(times, np.timedelta64(1, "h"), ("BTC",), {"close": np.array([[1.0], [3.0], [7.0]])})
+    >>> program.batch(table, np.array([1, 2, 3]))[:, 0, 0].tolist()
+    [nan, 2.0, 5.0]
+    """
+
+    def __init__(self, formulas: Sequence[Formula], bar: np.timedelta64) -> None:
+        if not formulas:
+            raise InputError("a program needs a formula")
+        self.bar = int(bar / np.timedelta64(1, "ns"))
+        hours = self.bar / 3.6e12
+        self.declarations: tuple[Declaration, ...] = tuple(one.declaration(hours) for one in formulas)
+        names = [one.name for one in self.declarations]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise InputError("two features have this name", column="name", value=twice[0])
+        self._assembly = _Assembly([as_expression(one.expression) for one in formulas])
+        self.inputs = tuple(self._assembly.columns)
+        self._scratch: dict[int, FloatArray] = {}
+
+    def start(self, symbols: tuple[str, ...]) -> State:
+        """State before the first bar: rings of NaN, empty sums."""
+        n = len(symbols)
+        code, floats, ints = self._assembly.laid_out(n)
+        return {
+            "code": code,
+            "floats": floats,
+            "ints": ints,
+            "last": np.array([NEVER], np.int64),
+            "values": np.full((len(self.declarations), n), np.nan),
+        }
+
+    def update(self, state: State, row: BarRow) -> None:
+        """Take in one closed bar.
+
+        Raises
+        ------
+        InputError
+            The bar does not follow the one before it. A bar that is missing comes as a row of NaN.
+        """
+        number = self._number(row.opened)
+        self._follow(state, number)
+        registers = self._registers(state["values"].shape[1], 1)
+        registers[: len(self.inputs), 0] = _matrix_of(row.values, self.inputs)
+        code, numbers = state["code"], self._assembly.numbers
+        run_block(code, numbers, registers, state["floats"], state["ints"], number, 1)
+        np.take(registers[:, 0], self._assembly.outputs, axis=0, out=state["values"])
+
+    def read(self, state: State) -> FloatArray:
+        """Values after the last bar, shape (n_symbols, n_features)."""
+        return state["values"].T.copy()
+
+    def batch(self, table: BarTable, at: IntArray) -> FloatArray:
+        """All wanted rows at once, see `run_step`."""
+        return self.advance(self.start(table.symbols), table, at)
+
+    def advance(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
+        """Take in a whole table after what the state has seen, and return the rows wanted, as in `run_step`.
+
+        Row i of the result's `at` counts from the table's first bar; row 0 is what the state said before it.
+        """
+        n = len(table.symbols)
+        rows = max(1, BLOCK_NUMBERS // n)
+        out = np.full((len(self.declarations), len(at), n), np.nan)
+        out[:, : np.searchsorted(at, 0, "right")] = state["values"][:, None]
+        for first in range(0, len(table), rows):
+            self._block(state, table, first, min(first + rows, len(table)), at, out)
+        return np.moveaxis(out, 0, 2)
+
+    def _block(self, state: State, table: BarTable, first: int, last: int, at: IntArray, out: FloatArray) -> None:
+        outputs, count = self._assembly.outputs, last - first
+        registers = self._registers(len(table.symbols), max(1, BLOCK_NUMBERS // len(table.symbols)))
+        number = self._number(table.times[first])
+        self._follow(state, number, count)
+        for place, name in enumerate(self.inputs):
+            registers[place, :count] = table.columns[name][first:last]
+        run_block(state["code"], self._assembly.numbers, registers, state["floats"], state["ints"], number, count)
+        low, high = np.searchsorted(at, [first + 1, last + 1])
+        if high > low:
+            out[:, low:high] = registers[outputs[:, None], at[low:high] - first - 1]
+        np.take(registers[:, count - 1], outputs, axis=0, out=state["values"])
+
+    def _number(self, opened: np.datetime64) -> int:
+        return int(opened.astype("datetime64[ns]").astype(np.int64)) // self.bar
+
+    def _follow(self, state: State, number: int, count: int = 1) -> None:
+        last = int(state["last"][0])
+        if last not in (NEVER, number - 1):
+            opened = np.datetime64(number * self.bar, "ns")
+            raise InputError("a bar must follow the one before it", column="opened", value=str(opened))
+        state["last"][0] = number + count - 1
+
+    def _registers(self, symbols: int, rows: int) -> FloatArray:
+        """Working memory, not state: every register but the constants is written before it is read."""
+        shape = (self._assembly.registers, rows, symbols)
+        if rows not in self._scratch or self._scratch[rows].shape != shape:
+            registers = np.zeros(shape)
+            for place, value in self._assembly.constants.items():
+                registers[place] = value
+            self._scratch[rows] = registers
+        return self._scratch[rows]
+
+
+def _matrix_of(values: Mapping[str, FloatArray], names: tuple[str, ...]) -> FloatArray:
+    if isinstance(values, ColumnMatrix):
+        return values.rows(names)
+    return np.stack([values[name] for name in names])
+
+
+class _Assembly:
+    """Instructions of some expressions, each shared part once; and how much state they need for n symbols."""
+
+    def __init__(self, expressions: Sequence[Expression]) -> None:
+        self.columns: list[str] = sorted(
+            {part.name for one in expressions for part in walk(one) if part.operation == "column"}
+        )
+        self.constants: dict[int, float] = {}
+        self.registers = len(self.columns)
+        self._known: dict[Key, int] = {}
+        self._steps: list[Instruction] = []
+        places = [self._place(one) for one in expressions]
+        self.outputs = np.array(places, np.int64)
+        self._rings = self._longest_windows()
+        self._ordered = list(self._with_histories())
+        self.numbers = np.array([_number(name, parameter) for name, _, _, parameter in self._ordered])
+
+    def _place(self, expression: Expression) -> int:
+        places: dict[int, int] = {}
+        for part in walk(expression):
+            inputs = tuple(places[id(one)] for one in part.inputs)
+            key = (part.operation, inputs, part.parameter, part.name)
+            if key not in self._known:
+                self._known[key] = self._new(part, inputs)
+            places[id(part)] = self._known[key]
+        return places[id(expression)]
+
+    def _new(self, part: Expression, inputs: tuple[int, ...]) -> int:
+        if part.operation == "column":
+            return self.columns.index(part.name)
+        if part.operation in (*WITH_HISTORY, "last_known") and part.parameter < 1:
+            raise InputError("must be at least one bar", column="window", value=part.parameter)
+        if part.operation == "ewma" and not 0.0 < part.parameter < np.inf:
+            raise InputError("must be positive", column="half_life", value=part.parameter)
+        place = self.registers
+        self.registers += 1
+        if part.operation == "constant":
+            self.constants[place] = part.parameter
+        else:
+            self._steps.append((part.operation, inputs, place, part.parameter))
+        return place
+
+    def _longest_windows(self) -> dict[int, int]:
+        longest: dict[int, int] = {}
+        for name, inputs, _, parameter in self._steps:
+            if name in WITH_HISTORY:
+                longest[inputs[0]] = max(longest.get(inputs[0], 0), int(parameter))
+        return longest
+
+    def _with_histories(self) -> list[Instruction]:
+        """Each remembered register is written to its ring right after it is computed."""
+        inputs = range(len(self.columns))
+        ordered: list[Instruction] = [("history", (place,), 0, 0.0) for place in inputs if place in self._rings]
+        for step in self._steps:
+            ordered.append(step)
+            if step[2] in self._rings:
+                ordered.append(("history", (step[2],), 0, 0.0))
+        return ordered
+
+    def laid_out(self, n: int) -> tuple[IntArray, FloatArray, IntArray]:
+        """Instructions with the places of their state, and that state before the first bar, for n symbols."""
+        block = max(1, BLOCK_NUMBERS // n)
+        lengths = {place: window + block for place, window in self._rings.items()}
+        starts = np.concatenate(([0], np.cumsum([length * n for length in lengths.values()]))).astype(np.int64)
+        rings = dict(zip(lengths, starts.tolist(), strict=False))
+        code = np.zeros((len(self._ordered), 10), np.int64)
+        pieces: list[FloatArray] = [np.full(int(starts[-1]), np.nan)]
+        queues: list[IntArray] = []
+        floats, ints = int(starts[-1]), 0
+        for step, (name, inputs, out, parameter) in zip(code, self._ordered, strict=True):
+            step[OPERATION], step[OUT] = NUMBERS[name], out
+            step[A], step[B], step[C] = (*inputs, 0, 0, 0)[:3]
+            step[WINDOW] = math.ceil(parameter) if name in (*WITH_HISTORY, "ewma", "last_known") else 0
+            if name == "history" or name in WITH_HISTORY:
+                step[RING], step[LENGTH] = rings[inputs[0]], lengths[inputs[0]]
+            piece, queue = _empty(name, int(step[WINDOW]), n)
+            step[FLOATS], step[INTS] = floats, ints
+            floats, ints = floats + len(piece), ints + len(queue)
+            pieces.append(piece)
+            queues.append(queue)
+        return code, np.concatenate(pieces), np.concatenate([*queues, np.zeros(0, np.int64)])
+
+
+def _number(name: str, parameter: float) -> float:
+    return float(0.5 ** (1.0 / parameter)) if name == "ewma" else parameter
+
+
+def _empty(name: str, window: int, n: int) -> tuple[FloatArray, IntArray]:
+    """State of an operation before the first bar: every bar of its window counts as missing."""
+    floats, ints = np.zeros(0), np.zeros(0, np.int64)
+    if name == "sum":
+        floats = np.zeros((SUM_STATE, n))
+        floats[3] = window
+    elif name in ("max", "min"):
+        floats = np.full(n, float(window))
+        ints = np.zeros((n, window + 2), np.int64)
+    elif name == "ewma":
+        floats = np.zeros((3, n))
+    elif name == "last_known":
+        floats = np.array([[np.nan] * n, [float(window)] * n])
+    return floats.ravel(), ints.ravel()
