@@ -30,7 +30,7 @@ def funding_charged(rate: FloatArray, window: int) -> FloatArray:
     """
     charged = ~np.isnan(rate)
     total = rolling(np.where(charged, rate, 0.0), window)
-    return np.where(rolling(charged.astype(np.float64), window) > 0.0, total, np.nan)
+    return np.where(rolling(np.where(charged, 1.0, 0.0), window) > 0.0, total, np.nan)
 
 
 def basis(price: FloatArray, reference: FloatArray) -> FloatArray:
