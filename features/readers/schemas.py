@@ -19,6 +19,8 @@ AMOUNT: Test = (lambda s: (s >= 0) & np.isfinite(s), "must be a finite number, z
 RATE: Test = (lambda s: s.abs() < 1, "must be a fraction of the notional between -1 and 1")
 LEVEL: Test = (lambda s: (s > 0) & np.isfinite(s), "must be a positive number of basis points")
 SIDE: Test = (lambda s: s.isin(["bid", "ask"]), "must be bid or ask")
+LIQUIDATED: Test = (lambda s: s.isin(["long", "short"]), "must be long or short: the position that was liquidated")
+NUMBER: Test = (np.isfinite, "must be a finite number")
 NAME: Test = (lambda s: s.str.strip() != "", "must not be empty")
 
 BARS = {"open": PRICE, "high": PRICE, "low": PRICE, "close": PRICE}
@@ -34,7 +36,27 @@ COLUMNS: dict[str, dict[str, Test]] = {
 }
 """Tables of a market folder: the columns each needs besides timestamp and symbol, and what their values must be."""
 
+KEYS: dict[str, tuple[str, ...]] = {
+    "depth": ("timestamp", "symbol", "side", "level_bps"),
+    "liquidations": (),
+}
+"""Columns that tell the rows of a table apart where they are not timestamp and symbol; none: equal rows may occur."""
+
+FLOW = {"taker_buy_volume": AMOUNT, "trades": AMOUNT}
+
+OPTIONAL: dict[str, dict[str, Test]] = {
+    "perp": FLOW,
+    "spot": {"open": PRICE, "high": PRICE, "low": PRICE, "volume": AMOUNT, **FLOW},
+    "liquidations": {"side": LIQUIDATED, "price": PRICE, "quantity": AMOUNT},
+}
+"""Columns a table may have besides. They are checked where they are there; a missing value stays missing."""
+
+SERIES = "series/"
+"""Tables of external series are named series/NAME: timestamp, value and, where it is one a coin, symbol."""
+
 TEXT = frozenset({"symbol", "side"})
+TAKER_EXCESS = 1.0 + 1e-6
+"""How far a volume bought by takers may exceed the volume: the rounding of numbers in single precision."""
 WITH_OFFSET = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
 
 
@@ -45,13 +67,13 @@ class SourceTable:
     Parameters
     ----------
     name
-        Which table of COLUMNS it is.
+        Which table of COLUMNS it is, or series/NAME.
     file
         Name of the file.
     sha256
         Of the bytes that were read.
     frame
-        Columns timestamp (UTC), symbol and those of COLUMNS; its index is the row position in the file.
+        Columns timestamp (UTC), symbol and those of COLUMNS and OPTIONAL; its index is the row position in the file.
     notes
         What was read differently from the documented layout.
     """
@@ -63,6 +85,35 @@ class SourceTable:
     notes: tuple[str, ...] = ()
 
 
+def required_columns(name: str) -> dict[str, Test]:
+    """Columns a table needs besides timestamp, and what their values must be.
+
+    Examples
+    --------
+    >>> list(required_columns("funding")), list(required_columns("series/vix"))
+    (['symbol', 'funding_rate'], ['value'])
+    """
+    return {"value": NUMBER} if name.startswith(SERIES) else {"symbol": NAME, **COLUMNS[name]}
+
+
+def optional_columns(name: str) -> dict[str, Test]:
+    """Columns a table may have besides, and what their values must be where they are there."""
+    return {"symbol": NAME} if name.startswith(SERIES) else OPTIONAL.get(name, {})
+
+
+def columns_of(name: str) -> tuple[str, ...]:
+    """All columns a table may have, in their usual order.
+
+    Examples
+    --------
+    >>> columns_of("liquidations"), columns_of("series/vix")
+    (('timestamp', 'symbol', 'side', 'price', 'quantity'), ('timestamp', 'symbol', 'value'))
+    """
+    if name.startswith(SERIES):
+        return ("timestamp", "symbol", "value")
+    return ("timestamp", *dict.fromkeys([*required_columns(name), *optional_columns(name)]))
+
+
 def validated(frame: pd.DataFrame, name: str, file: str) -> pd.DataFrame:
     """Return the frame with UTC timestamps and float64 numbers, or say which row and column is not as it must be.
 
@@ -71,7 +122,7 @@ def validated(frame: pd.DataFrame, name: str, file: str) -> pd.DataFrame:
     frame
         Rows as read, indexed by their position in the file.
     name
-        Table name, one of COLUMNS.
+        Table name, one of COLUMNS, or series/NAME.
     file
         File name for the error text.
 
@@ -79,9 +130,10 @@ def validated(frame: pd.DataFrame, name: str, file: str) -> pd.DataFrame:
     ------
     InputError
         No rows; a column that is missing; a timestamp without time zone; a value that is missing, of the wrong kind or
-        out of range; a high below its low or a close outside them. Names file, row and column.
+        out of range; a high below its low or a close outside them; more bought by takers than was traded. Names file,
+        row and column.
     """
-    needed = ["timestamp", "symbol", *COLUMNS[name]]
+    needed = ["timestamp", *required_columns(name)]
     missing = [column for column in needed if column not in frame]
     if missing:
         raise InputError(f"is missing; the {name} table needs {', '.join(needed)}", file=file, column=missing[0])
@@ -89,8 +141,10 @@ def validated(frame: pd.DataFrame, name: str, file: str) -> pd.DataFrame:
         raise InputError(f"the {name} table has no rows", file=file)
     frame = frame.assign(timestamp=_utc(frame["timestamp"], file))
     frame = _checked(frame, name, file)
-    if "high" in COLUMNS[name]:
+    if "high" in required_columns(name):
         _require_range(frame, file)
+    if "taker_buy_volume" in frame and "volume" in frame:
+        _require_within_volume(frame, file)
     return frame
 
 
@@ -129,9 +183,15 @@ def _checked(frame: pd.DataFrame, name: str, file: str) -> pd.DataFrame:
     import pandera.pandas as pa
     from pandera.errors import SchemaError, SchemaErrors
 
-    tests = {"symbol": NAME, **COLUMNS[name]}
+    needed = required_columns(name)
+    tests = {**needed, **{column: test for column, test in optional_columns(name).items() if column in frame}}
     columns = {
-        column: pa.Column(str if column in TEXT else float, pa.Check(test, error=problem), coerce=True)
+        column: pa.Column(
+            str if column in TEXT else float,
+            pa.Check(test, error=problem),
+            coerce=True,
+            nullable=column not in needed and column != "symbol",
+        )
         for column, (test, problem) in tests.items()
     }
     try:
@@ -165,3 +225,12 @@ def _require_range(frame: pd.DataFrame, file: str) -> None:
             row = int(np.flatnonzero(wrong)[0])
             said = problem.format(low=float(low[row]), high=float(high[row]))
             raise InputError(said, file=file, row=row, column=column, value=float(frame[column].iloc[row]))
+
+
+def _require_within_volume(frame: pd.DataFrame, file: str) -> None:
+    bought, volume = (frame[column].to_numpy(np.float64) for column in ("taker_buy_volume", "volume"))
+    wrong = bought > volume * TAKER_EXCESS
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        problem = f"takers bought more than the volume of {float(volume[row])}"
+        raise InputError(problem, file=file, row=row, column="taker_buy_volume", value=float(bought[row]))

@@ -10,6 +10,8 @@ import pandas as pd
 
 from ...riskcore.errors import InputError
 from .schemas import COLUMNS, SourceTable, validated
+from .store_records import is_stored
+from .stored_tables import read_stored_table
 
 SUFFIXES = (".parquet", ".csv")
 HOURLY_FUNDING = "funding_rate_1h"
@@ -21,21 +23,22 @@ def read_table(folder: Path, name: str) -> SourceTable | None:
     Parameters
     ----------
     folder
-        The market folder.
+        The market folder, or a store.
     name
-        One of `COLUMNS`; the file is NAME.parquet or NAME.csv.
+        One of `COLUMNS` or series/NAME; the file is NAME.parquet or NAME.csv, of a store the folder NAME.
 
     Raises
     ------
     InputError
-        Both files there, a file that cannot be read, or rows that are not as the table's columns must be.
+        Two of these there, a file that cannot be read, or rows that are not as the table's columns must be.
     """
     found = [folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()]
+    found += [folder / name] if is_stored(folder, name) else []
     if not found:
         return None
     if len(found) > 1:
         raise InputError(f"stands beside {found[1].name}: keep one of them", file=found[0].name)
-    return _read(found[0], name)
+    return read_stored_table(folder, name) if found[0].is_dir() else _read(found[0], name)
 
 
 def unread_files(folder: Path) -> list[str]:
