@@ -12,7 +12,7 @@ from ...riskcore.errors import InputError
 from .bars import BarRow, BarTable, ColumnMatrix
 from .expression import Expression, as_expression, walk
 from .formula import Formula
-from .kernel import FLOATS, INTS, LENGTH, NUMBERS, OPERATION, OUT, RING, SUM_STATE, WINDOW, A, B, C, run_block
+from .kernel import LENGTH, NUMBERS, OPERATION, OUT, RING, STATE, WINDOW, A, B, C, Code, run_block
 from .step import Declaration, State
 
 BLOCK_NUMBERS = 1024
@@ -20,6 +20,7 @@ BLOCK_NUMBERS = 1024
 NEVER = np.iinfo(np.int64).min
 
 WITH_HISTORY = ("lag", "sum", "max", "min")
+WITH_WINDOW = (*WITH_HISTORY, "ewma", "last_known")
 Key = tuple[str, tuple[int, ...], float, str]
 Instruction = tuple[str, tuple[int, ...], int, float]
 """Operation, registers it reads, register it writes, parameter."""
@@ -70,11 +71,10 @@ class Program:
     def start(self, symbols: tuple[str, ...]) -> State:
         """State before the first bar: rings of NaN, empty sums."""
         n = len(symbols)
-        code, floats, ints = self._assembly.laid_out(n)
+        code, floats = self._assembly.laid_out(n)
         return {
             "code": code,
             "floats": floats,
-            "ints": ints,
             "last": np.array([NEVER], np.int64),
             "values": np.full((len(self.declarations), n), np.nan),
         }
@@ -92,7 +92,7 @@ class Program:
         registers = self._registers(state["values"].shape[1], 1)
         registers[: len(self.inputs), 0] = _matrix_of(row.values, self.inputs)
         code, numbers = state["code"], self._assembly.numbers
-        run_block(code, numbers, registers, state["floats"], state["ints"], number, 1)
+        run_block(code, numbers, registers, state["floats"], number, 1)
         np.take(registers[:, 0], self._assembly.outputs, axis=0, out=state["values"])
 
     def read(self, state: State) -> FloatArray:
@@ -123,7 +123,7 @@ class Program:
         self._follow(state, number, count)
         for place, name in enumerate(self.inputs):
             registers[place, :count] = table.columns[name][first:last]
-        run_block(state["code"], self._assembly.numbers, registers, state["floats"], state["ints"], number, count)
+        run_block(state["code"], self._assembly.numbers, registers, state["floats"], number, count)
         low, high = np.searchsorted(at, [first + 1, last + 1])
         if high > low:
             out[:, low:high] = registers[outputs[:, None], at[low:high] - first - 1]
@@ -215,45 +215,35 @@ class _Assembly:
                 ordered.append(("history", (step[2],), 0, 0.0))
         return ordered
 
-    def laid_out(self, n: int) -> tuple[IntArray, FloatArray, IntArray]:
+    def laid_out(self, n: int) -> tuple[Code, FloatArray]:
         """Instructions with the places of their state, and that state before the first bar, for n symbols."""
         block = max(1, BLOCK_NUMBERS // n)
         lengths = {place: window + block for place, window in self._rings.items()}
-        starts = np.concatenate(([0], np.cumsum([length * n for length in lengths.values()]))).astype(np.int64)
-        rings = dict(zip(lengths, starts.tolist(), strict=False))
-        code = np.zeros((len(self._ordered), 10), np.int64)
-        pieces: list[FloatArray] = [np.full(int(starts[-1]), np.nan)]
-        queues: list[IntArray] = []
-        floats, ints = int(starts[-1]), 0
+        rings: dict[int, int] = {}
+        used = 0
+        for place, length in lengths.items():
+            rings[place], used = used, used + length * n
+        code = np.zeros((len(self._ordered), 9), np.uint64)
+        pieces: list[FloatArray] = [np.full(used, np.nan)]
         for step, (name, inputs, out, parameter) in zip(code, self._ordered, strict=True):
-            step[OPERATION], step[OUT] = NUMBERS[name], out
+            step[OPERATION], step[OUT], step[STATE] = NUMBERS[name], out, used
             step[A], step[B], step[C] = (*inputs, 0, 0, 0)[:3]
-            step[WINDOW] = math.ceil(parameter) if name in (*WITH_HISTORY, "ewma", "last_known") else 0
+            step[WINDOW] = math.ceil(parameter) if name in WITH_WINDOW else 0
             if name == "history" or name in WITH_HISTORY:
                 step[RING], step[LENGTH] = rings[inputs[0]], lengths[inputs[0]]
-            piece, queue = _empty(name, int(step[WINDOW]), n)
-            step[FLOATS], step[INTS] = floats, ints
-            floats, ints = floats + len(piece), ints + len(queue)
-            pieces.append(piece)
-            queues.append(queue)
-        return code, np.concatenate(pieces), np.concatenate([*queues, np.zeros(0, np.int64)])
+            pieces.append(_empty(name, int(step[WINDOW]), n))
+            used += len(pieces[-1])
+        return code, np.concatenate(pieces)
 
 
 def _number(name: str, parameter: float) -> float:
     return float(0.5 ** (1.0 / parameter)) if name == "ewma" else parameter
 
 
-def _empty(name: str, window: int, n: int) -> tuple[FloatArray, IntArray]:
-    """State of an operation before the first bar: every bar of its window counts as missing."""
-    floats, ints = np.zeros(0), np.zeros(0, np.int64)
-    if name == "sum":
-        floats = np.zeros((SUM_STATE, n))
-        floats[3] = window
-    elif name in ("max", "min"):
-        floats = np.full(n, float(window))
-        ints = np.zeros((n, window + 2), np.int64)
-    elif name == "ewma":
-        floats = np.zeros((3, n))
-    elif name == "last_known":
-        floats = np.array([[np.nan] * n, [float(window)] * n])
-    return floats.ravel(), ints.ravel()
+def _empty(name: str, window: int, n: int) -> FloatArray:
+    """State of an operation before the first bar: whatever came before it is missing."""
+    if name in ("sum", "max", "min"):
+        return np.full((window + 1) * n, np.nan)
+    if name == "last_known":
+        return np.array([[np.nan] * n, [float(window)] * n]).ravel()
+    return np.zeros({"ewma": 3 * n, "market_median": n, "market_sum": n}.get(name, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...riskcore.arrays import FloatArray
-from ..engine.operations import rolling, rolling_mean
+from ..engine.operations import market_sum, rolling, rolling_mean
 
 CORWIN_SCHULTZ = 3.0 - 2.0 * np.sqrt(2.0)
 
@@ -73,7 +73,7 @@ def market_share(traded: FloatArray, window: int) -> FloatArray:
     [[0.25, 0.75, nan]]
     """
     own = rolling(traded, window)
-    whole = np.nansum(own, axis=1, keepdims=True)
+    whole = market_sum(own)
     return own / np.where(whole > 0.0, whole, np.nan)
 
 
