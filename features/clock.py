@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..riskcore.arrays import FloatArray, IntArray, TimeArray
+from .engine.bars import BarRow, BarTable
+from .engine.step import Declaration, State
 
 HOURS_A_WEEK = 168
 EPOCH_SINCE_MONDAY = 72
@@ -31,6 +33,55 @@ def clock(times: TimeArray) -> dict[str, FloatArray]:
     >>> round(float(clock(np.array(["2024-01-01T06:00"], "datetime64[ns]"))["hour_sin"][0]), 6)
     1.0
     """
-    week = hour_of_week(times)
+    hours = hour_of_week(times)
+    return {name: values[hours] for name, values in HANDS.items()}
+
+
+def _hands() -> dict[str, FloatArray]:
+    """Each hand at each hour of the week: looked up, so that one instant and a thousand give the same bits."""
+    week = np.arange(HOURS_A_WEEK)
     day, whole = 2.0 * np.pi * (week % 24) / 24.0, 2.0 * np.pi * week / HOURS_A_WEEK
     return {"hour_sin": np.sin(day), "hour_cos": np.cos(day), "week_sin": np.sin(whole), "week_cos": np.cos(whole)}
+
+
+HANDS = _hands()
+
+
+class Clock:
+    """The hands of the clock at the close of each bar, the same for every symbol.
+
+    Examples
+    --------
+    >>> [one.name for one in Clock().declarations]
+    ['hour_sin', 'hour_cos', 'week_sin', 'week_cos']
+    """
+
+    declarations = tuple(
+        Declaration(name, f"{said} of the hour of the {period}, UTC", "-1 to 1", (), 0.0, "always known")
+        for name, said, period in (
+            ("hour_sin", "Sine", "day"),
+            ("hour_cos", "Cosine", "day"),
+            ("week_sin", "Sine", "week"),
+            ("week_cos", "Cosine", "week"),
+        )
+    )
+
+    def start(self, symbols: tuple[str, ...]) -> State:
+        """No instant yet."""
+        return {"hands": np.full((len(symbols), len(HANDS)), np.nan)}
+
+    def update(self, state: State, row: BarRow) -> None:
+        """Set the hands to the close of a bar."""
+        state["hands"][:] = [values[0] for values in clock(np.array([row.closed])).values()]
+
+    def read(self, state: State) -> FloatArray:
+        """The hands, shape (n_symbols, 4)."""
+        return state["hands"].copy()
+
+    def batch(self, table: BarTable, at: IntArray) -> FloatArray:
+        """All wanted rows at once."""
+        out = np.full((len(at), len(table.symbols), len(HANDS)), np.nan)
+        closed = at > 0
+        hands = clock(table.times[at[closed] - 1] + table.step)
+        out[closed] = np.stack(list(hands.values()), axis=1)[:, None, :]
+        return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -51,14 +52,19 @@ class FormulaBars:
     ----------
     bar_hours
         Length of a bar.
+    columns
+        Columns that the bars have.
 
     Examples
     --------
     >>> FormulaBars(0.5).window(24.0), FormulaBars(24.0).window(6.0)
     (48, 0)
+    >>> FormulaBars(1.0, frozenset({"bid_10bps", "ask_10bps", "bid_5bps"})).levels
+    ('10',)
     """
 
     bar_hours: float
+    columns: frozenset[str] = frozenset()
 
     def window(self, hours: float) -> int:
         """Bars in so many hours; 0 where these are fewer than two bars."""
@@ -76,6 +82,13 @@ class FormulaBars:
     def log_ewma(self, hours: float) -> FloatArray:
         """Log EWMA volatility per hour of the mark."""
         return self.log_per_hour(ewma_volatility(self.returns, hours / self.bar_hours))
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Distances from the mid, in basis points, at which both sides of the order book are known, nearest first."""
+        found = (re.fullmatch(r"bid_([0-9.]+)bps", name) for name in self.columns)
+        levels = [match.group(1) for match in found if match and f"ask_{match.group(1)}bps" in self.columns]
+        return tuple(sorted(levels, key=float))
 
     @property
     def returns(self) -> FloatArray:
@@ -195,11 +208,25 @@ def carry(bars: FormulaBars) -> Formulas:
         yield Formula("open_interest_24h", value, "Change of the open interest over 24h", LOG_RATIO)
 
 
-FAMILIES: tuple[Callable[[FormulaBars], Formulas], ...] = (
+def order_book(bars: FormulaBars) -> Formulas:
+    """Depth of the order book, at each distance from the mid that the market has."""
+    for level in bars.levels:
+        bid, ask = column(f"bid_{level}bps"), column(f"ask_{level}bps")
+        both = bid + ask
+        resting = np.where(both > 0.0, both, np.nan)
+        said = f"Notional resting within {level} bps of the mid"
+        yield Formula(f"log_depth_{level}bps", np.log(resting), said, "log of quote units")
+        said = f"(bid - ask) / (bid + ask) within {level} bps of the mid"
+        yield Formula(f"imbalance_{level}bps", (bid - ask) / resting, said, "-1 to 1")
+
+
+PANEL: tuple[Callable[[FormulaBars], Formulas], ...] = (
     volatility,
     shape,
     momentum,
     market_wide,
     turnover,
     carry,
+    order_book,
 )
+"""Families the shipped models are fed."""

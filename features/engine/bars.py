@@ -16,6 +16,7 @@ COLUMNS: dict[str, str] = {
     "high": "high of the mark, quote units",
     "low": "low of the mark, quote units",
     "close": "close of the mark, quote units",
+    "mark_close": "close of the mark; NaN where there is no mark",
     "last_open": "first traded price, quote units",
     "last_high": "highest traded price, quote units",
     "last_low": "lowest traded price, quote units",
