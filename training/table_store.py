@@ -17,9 +17,11 @@ from ..features.readers.schemas import COLUMNS, SERIES, columns_of, validated
 from ..features.readers.store_records import (
     APPENDS,
     AppendRecord,
+    CompactionRecord,
+    Record,
     StoredPart,
-    append_records,
     part_path,
+    record_content,
     record_path,
     stored_table_names,
     table_folder,
@@ -29,6 +31,7 @@ from ..features.readers.time_merge import stamps_of
 from ..riskcore.errors import InputError
 from .atomic import make_folder, write_atomically
 from .new_rows import NewRows, new_rows
+from .store_log import TableLog
 from .table_parts import part_content, split_into_parts
 
 SERIES_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -90,7 +93,8 @@ class TableStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._records: dict[str, list[AppendRecord]] = {}
+        self._logs: dict[str, TableLog] = {}
+        self._seen: set[str] = set()
 
     def append(self, table: str, frame: pd.DataFrame, source: Source) -> AppendReport:
         """Add the rows that the store does not have yet.
@@ -122,69 +126,98 @@ class TableStore:
         _require_columns(table, frame, source.origin)
         rows = validated(frame.reset_index(drop=True), table, source.origin)
         with self._locked():
-            records = self._known(table)
-            _require_same_kind(table, rows, records, source.origin)
-            found = new_rows(table, rows, self._overlapping(table, rows, records), source.origin)
-            late = _late(found.frame, records)
+            log = self._cleared(table)
+            _require_same_kind(rows, log, source.origin)
+            found = new_rows(table, rows, self._overlapping(rows, log), source.origin)
+            late = _late(found.frame, log)
             notes = _notes(found, late)
-            if len(found.frame) or source.sha256 not in {record.source.sha256 for record in records}:
-                self._commit(table, found, source, notes)
+            if len(found.frame) or source.sha256 not in log.hashes:
+                self._commit(log, found, source, notes)
         return AppendReport(table, len(frame), len(found.frame), found.duplicates, late, notes)
 
     def last(self, table: str, symbol: str = "") -> np.datetime64 | None:
         """Timestamp of the latest row of a symbol (of a series without symbols: ""), None where there is none."""
-        lasts = _lasts(self._refreshed(table))
+        lasts = self._log(table).refreshed().lasts
         return np.datetime64(lasts[symbol], "ns") if symbol in lasts else None
 
-    def holds(self, sha256: str) -> bool:
-        """Whether bytes of this hash have been appended to any table."""
-        tables = stored_table_names(self.folder)
-        return any(record.source.sha256 == sha256 for table in tables for record in self._refreshed(table))
+    def holds(self, sha256: str, *tables: str) -> bool:
+        """Whether bytes of this hash have been appended to each of `tables`; without these, to any table."""
+        if tables:
+            return all(sha256 in self._log(table).refreshed().hashes for table in tables)
+        return any(sha256 in self._log(table).refreshed().hashes for table in stored_table_names(self.folder))
 
-    def _refreshed(self, table: str) -> list[AppendRecord]:
-        known = self._records.setdefault(table, [])
-        known.extend(append_records(self.folder, table, after=len(known)))
-        return known
+    def compact(self, table: str) -> int:
+        """Put the parts of each symbol and month together; many small appends read faster afterwards.
 
-    def _known(self, table: str) -> list[AppendRecord]:
-        """Records of the table, under the lock; the first time what a killed process left is removed."""
-        first = table not in self._records
-        records = self._refreshed(table)
-        if first:
-            _remove_leftovers(table_folder(self.folder, table), records)
-        return records
+        The rows and the provenance of their appends stay as they are. A process that is killed leaves either state. A
+        reader in another process that had begun before may find its parts gone and must begin again.
 
-    def _overlapping(self, table: str, rows: pd.DataFrame, records: list[AppendRecord]) -> pd.DataFrame:
-        stamps = stamps_of(rows)
-        symbols = rows["symbol"] if "symbol" in rows else pd.Series("", index=rows.index)
-        span = pd.Series(stamps, index=rows.index).groupby(symbols).agg(["min", "max"]).T.to_dict()
+        Returns
+        -------
+        int
+            How many files there are less than before.
+        """
+        with self._locked():
+            log = self._cleared(table)
+            replaced, parts = [], []
+            for crowd in log.crowded():
+                replaced += crowd
+                parts.append(self._put_together(log, crowd))
+            if replaced:
+                paths = tuple(part.path for part in replaced)
+                self._write_record(log, CompactionRecord(log.records + 1, paths, tuple(parts)))
+                _remove_leftovers(table_folder(self.folder, table), log.all_parts())
+        return len(replaced) - len(parts)
+
+    def _log(self, table: str) -> TableLog:
+        return self._logs.setdefault(table, TableLog(self.folder, table))
+
+    def _cleared(self, table: str) -> TableLog:
+        """The table's log, under the lock; the first time what a killed process left is removed."""
+        log = self._log(table).refreshed()
+        if table not in self._seen:
+            _remove_leftovers(table_folder(self.folder, table), log.all_parts())
+            self._seen.add(table)
+        return log
+
+    def _overlapping(self, rows: pd.DataFrame, log: TableLog) -> pd.DataFrame:
+        """Stored rows of the symbols of `rows` from the first to the last instant of `rows`."""
+        stamps = pd.Series(stamps_of(rows), index=rows.index)
+        spans = stamps.groupby(_symbols(rows)).agg(["min", "max"])
+        parts = log.overlapping(spans.itertuples(name=None))
+        columns = tuple(column for column in columns_of(log.table) if column in log.columns or column in rows)
+        frames = part_batches(self.folder, log.table, columns, parts, int(stamps.min()), int(stamps.max()) + 1)
+        return next(frames, no_rows(columns))
+
+    def _commit(self, log: TableLog, found: NewRows, source: Source, notes: tuple[str, ...]) -> None:
+        number = log.records + 1
         parts = [
-            part
-            for record in records
-            for part in record.parts
-            if part.symbol in span
-            and part.last >= span[part.symbol]["min"]
-            and part.firsts[0] <= span[part.symbol]["max"]
+            self._write_part(log, rows, part_path(symbol, month, number), symbol)
+            for symbol, month, rows in split_into_parts(found.frame)
         ]
-        columns = _columns(table, records, rows)
-        frames = list(part_batches(self.folder, table, columns, parts, int(stamps.min()), int(stamps.max()) + 1))
-        return frames[0] if frames else no_rows(columns)
+        columns = tuple(column for column in columns_of(log.table) if column in found.frame)
+        offered = len(found.frame) + found.duplicates
+        self._write_record(log, AppendRecord(number, source, offered, found.duplicates, columns, notes, tuple(parts)))
 
-    def _commit(self, table: str, found: NewRows, source: Source, notes: tuple[str, ...]) -> None:
-        records = self._records[table]
-        number, folder = len(records) + 1, table_folder(self.folder, table)
-        parts: list[StoredPart] = []
-        for symbol, month, rows in split_into_parts(found.frame):
-            content, part = part_content(rows, part_path(symbol, month, number), symbol)
-            make_folder((folder / part.path).parent)
-            write_atomically(folder / part.path, content)
-            parts.append(part)
-        columns = tuple(column for column in columns_of(table) if column in found.frame)
-        rows_offered = len(found.frame) + found.duplicates
-        record = AppendRecord(number, source, rows_offered, found.duplicates, columns, notes, tuple(parts))
-        make_folder(folder / APPENDS)
-        write_atomically(record_path(self.folder, table, number), record.content())
-        records.append(record)
+    def _put_together(self, log: TableLog, crowd: Sequence[StoredPart]) -> StoredPart:
+        columns = tuple(column for column in columns_of(log.table) if column in log.columns)
+        first, last = min(part.firsts[0] for part in crowd), max(part.last for part in crowd)
+        rows = next(part_batches(self.folder, log.table, columns, crowd, first, last + 1))
+        ((symbol, month, whole),) = split_into_parts(rows)
+        return self._write_part(log, whole, part_path(symbol, month, log.records + 1), symbol)
+
+    def _write_part(self, log: TableLog, rows: pd.DataFrame, path: str, symbol: str) -> StoredPart:
+        content, part = part_content(rows, path, symbol)
+        file = table_folder(self.folder, log.table) / path
+        make_folder(file.parent)
+        write_atomically(file, content)
+        return part
+
+    def _write_record(self, log: TableLog, record: Record) -> None:
+        path = record_path(self.folder, log.table, record.number)
+        make_folder(path.parent)
+        write_atomically(path, record_content(record))
+        log.add(record)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -211,30 +244,19 @@ def _require_columns(table: str, frame: pd.DataFrame, file: str) -> None:
         raise InputError(problem, file=file, column=unknown[0])
 
 
-def _require_same_kind(table: str, rows: pd.DataFrame, records: Sequence[AppendRecord], file: str) -> None:
-    columns = next((record.columns for record in records), None)
-    if columns is not None and ("symbol" in columns) != ("symbol" in rows):
-        kind = "is" if "symbol" in columns else "is not"
+def _require_same_kind(rows: pd.DataFrame, log: TableLog, file: str) -> None:
+    if log.columns and ("symbol" in log.columns) != ("symbol" in rows):
+        kind = "is" if "symbol" in log.columns else "is not"
         raise InputError(f"the series {kind} one of several symbols in the store", file=file, column="symbol")
 
 
-def _columns(table: str, records: Sequence[AppendRecord], rows: pd.DataFrame) -> tuple[str, ...]:
-    present = {column for record in records for column in record.columns} | set(rows)
-    return tuple(column for column in columns_of(table) if column in present)
+def _symbols(rows: pd.DataFrame) -> pd.Series[str]:
+    symbols: pd.Series[str] = rows["symbol"] if "symbol" in rows else pd.Series("", index=rows.index)
+    return symbols
 
 
-def _lasts(records: Sequence[AppendRecord]) -> dict[str, int]:
-    lasts: dict[str, int] = {}
-    for record in records:
-        for part in record.parts:
-            lasts[part.symbol] = max(part.last, lasts.get(part.symbol, part.last))
-    return lasts
-
-
-def _late(rows: pd.DataFrame, records: Sequence[AppendRecord]) -> int:
-    lasts = _lasts(records)
-    symbols = rows["symbol"] if "symbol" in rows else pd.Series("", index=rows.index)
-    before = symbols.map(lasts).to_numpy(np.float64, na_value=np.nan)
+def _late(rows: pd.DataFrame, log: TableLog) -> int:
+    before = _symbols(rows).map(log.lasts).to_numpy(np.float64, na_value=np.nan)
     return int((stamps_of(rows) < before).sum())
 
 
@@ -247,9 +269,9 @@ def _notes(found: NewRows, late: int) -> tuple[str, ...]:
     return (*notes, *found.notes)
 
 
-def _remove_leftovers(folder: Path, records: Sequence[AppendRecord]) -> None:
-    """Remove parts that no record lists and half-written files."""
-    listed = {folder / part.path for record in records for part in record.parts}
+def _remove_leftovers(folder: Path, parts: Sequence[StoredPart]) -> None:
+    """Remove half-written files and those that hold none of `parts`."""
+    listed = {folder / part.path for part in parts}
     for file in [*folder.rglob("part-*.parquet"), *folder.rglob(".part-*"), *folder.glob(f"{APPENDS}/.*")]:
         if file not in listed:
             file.unlink(missing_ok=True)

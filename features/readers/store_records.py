@@ -3,14 +3,15 @@
 A store is a folder. Each table is a folder in it (perp, mark, ..., series/NAME), its rows are Parquet parts in
 `symbol=NAME/YYYY-MM/`, and each append is one JSON record in `appends/` that lists its parts with their hashes and
 says where they come from. A part that no record lists does not exist for a reader: the record, written last and in one
-step, is what makes an append happen.
+step, is what makes an append happen. Many small parts are put together by a compaction, a record of its own in the same
+row of numbers, which names the parts it replaces.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,32 @@ class AppendRecord:
     notes: tuple[str, ...]
     parts: tuple[StoredPart, ...]
 
-    def content(self) -> bytes:
-        """The record as the bytes of its file."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1).encode()
+
+@dataclass(frozen=True)
+class CompactionRecord:
+    """Parts put together: the same rows in fewer files.
+
+    Parameters
+    ----------
+    number
+        Its place among the table's records.
+    replaces
+        Paths of the parts that no longer count.
+    parts
+        Those that hold their rows now.
+    """
+
+    number: int
+    replaces: tuple[str, ...]
+    parts: tuple[StoredPart, ...]
+
+
+Record = AppendRecord | CompactionRecord
+
+
+def record_content(record: Record) -> bytes:
+    """The bytes of a record's file."""
+    return json.dumps({"format": FORMAT, **asdict(record)}, indent=1).encode()
 
 
 def table_folder(store: Path, table: str) -> Path:
@@ -129,8 +153,8 @@ def record_path(store: Path, table: str, number: int) -> Path:
     return table_folder(store, table) / APPENDS / f"{number:08d}.json"
 
 
-def append_records(store: str | Path, table: str, after: int = 0) -> list[AppendRecord]:
-    """Appends to a table in their order, from number `after + 1` on; empty where the store has no such table.
+def table_records(store: str | Path, table: str, after: int = 0) -> list[Record]:
+    """Records of a table in their order, from number `after + 1` on; empty where the store has no such table.
 
     Raises
     ------
@@ -138,12 +162,30 @@ def append_records(store: str | Path, table: str, after: int = 0) -> list[Append
         A record that is missing or cannot be read.
     """
     root = Path(store)
-    folder = table_folder(root, table) / APPENDS
-    numbers = sorted(int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit())
-    missing = sorted(set(range(1, len(numbers) + 1)) - set(numbers))
-    if missing:
-        raise InputError("the record of an append is missing", file=record_path(root, table, missing[0]).name)
-    return [_read_record(record_path(root, table, number)) for number in numbers[after:]]
+    found: list[Record] = []
+    while (path := record_path(root, table, after + len(found) + 1)).is_file():
+        found.append(_read_record(path))
+    if after == 0:
+        later = [file.name for file in path.parent.glob("*.json") if file.stem.isdigit() and file.name > path.name]
+        if later:
+            raise InputError(f"the record of an append is missing, though {min(later)} is there", file=path.name)
+    return found
+
+
+def append_records(store: str | Path, table: str) -> list[AppendRecord]:
+    """Appends to a table in their order; see `table_records`."""
+    return [record for record in table_records(store, table) if isinstance(record, AppendRecord)]
+
+
+def live_parts(records: Iterable[Record]) -> list[StoredPart]:
+    """The parts that hold a table's rows: those of its records but those that a compaction has replaced."""
+    parts: dict[str, StoredPart] = {}
+    for record in records:
+        if isinstance(record, CompactionRecord):
+            for path in record.replaces:
+                parts.pop(path, None)
+        parts.update((part.path, part) for part in record.parts)
+    return list(parts.values())
 
 
 def stored_sources(store: str | Path, table: str) -> list[Source]:
@@ -181,7 +223,7 @@ def nanoseconds_of(instant: object) -> int:
     return int(stamp.as_unit("ns").value)
 
 
-def _read_record(path: Path) -> AppendRecord:
+def _read_record(path: Path) -> Record:
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
         return _record(plain, path.name)
@@ -191,10 +233,12 @@ def _read_record(path: Path) -> AppendRecord:
         raise InputError(f"is not the record of an append: {failure!r}", file=str(path)) from None
 
 
-def _record(plain: Mapping[str, Any], file: str) -> AppendRecord:
+def _record(plain: Mapping[str, Any], file: str) -> Record:
     if plain["format"] != FORMAT:
         raise InputError(f"is of a format other than {FORMAT}", file=file, column="format", value=plain["format"])
     parts = tuple(StoredPart(**part) for part in plain["parts"])
+    if "replaces" in plain:
+        return CompactionRecord(plain["number"], tuple(plain["replaces"]), parts)
     source = source_from_dict(plain["source"], file)
     columns, notes = tuple(plain["columns"]), tuple(plain["notes"])
     return AppendRecord(plain["number"], source, plain["rows"], plain["duplicates"], columns, notes, parts)

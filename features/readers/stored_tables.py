@@ -12,7 +12,16 @@ import pandas as pd
 
 from ...riskcore.errors import InputError
 from .schemas import KEYS, TEXT, SourceTable, columns_of, validated
-from .store_records import StoredPart, append_records, is_stored, nanoseconds_of, require_whole, table_folder
+from .store_records import (
+    StoredPart,
+    append_records,
+    is_stored,
+    live_parts,
+    nanoseconds_of,
+    require_whole,
+    table_folder,
+    table_records,
+)
 from .time_merge import Piece, in_time_order, stamps_of
 
 BATCH_ROWS = 100_000
@@ -74,8 +83,7 @@ def stored_batches(
     columns = stored_columns(root, table)
     parts = [
         part
-        for record in append_records(root, table)
-        for part in record.parts
+        for part in live_parts(table_records(root, table))
         if (symbols is None or part.symbol in symbols) and part.last >= low and part.firsts[0] < high
     ]
     yield from part_batches(root, table, columns, parts, low, high, batch_rows)
@@ -126,17 +134,16 @@ def stored_columns(folder: str | Path, table: str) -> tuple[str, ...]:
 
 def stored_last(folder: str | Path, table: str, symbol: str = "") -> np.datetime64 | None:
     """Timestamp of the latest row of a symbol (of a series without symbols: ""), None where there is none."""
-    lasts = [p.last for record in append_records(folder, table) for p in record.parts if p.symbol == symbol]
+    lasts = [part.last for part in live_parts(table_records(folder, table)) if part.symbol == symbol]
     return np.datetime64(max(lasts), "ns") if lasts else None
 
 
 def read_stored_table(folder: Path, table: str) -> SourceTable:
     """A stored table as a table of a market folder; its hash is that of its parts' hashes in the order of appends."""
-    records = append_records(folder, table)
-    digest = hashlib.sha256("".join(part.sha256 for record in records for part in record.parts).encode()).hexdigest()
+    parts = live_parts(table_records(folder, table))
+    digest = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
     frame = validated(read_stored(folder, table), table, table)
-    parts = sum(len(record.parts) for record in records)
-    note = f"read from a store: {len(records)} appends, {parts} parts"
+    note = f"read from a store: {len(append_records(folder, table))} appends, {len(parts)} parts"
     return SourceTable(table, table, digest, frame, (note,))
 
 
