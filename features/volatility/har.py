@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numba
@@ -30,12 +30,11 @@ from .har_kernel import (
     solved,
 )
 from .season_kernel import SeasonState, season_bar, season_over, season_start
-from .season_step import SEASON_DAYS, SEASON_WEEKS, WEEK_HOURS, bars_in, start_season
+from .season_step import AHEAD_HOURS, SEASON_DAYS, SEASON_WEEKS, WEEK_HOURS, bars_in, start_season
 
 CORSI_HOURS = (24.0, 168.0, 720.0)
 """Day, week and month of a market that never closes."""
 INTRADAY_HOURS = (1.0, 6.0, *CORSI_HOURS)
-HORIZONS = {"1h": 1.0, "4h": 4.0, "24h": 24.0}
 MODELS = {"har": PLAIN, "harq": QUARTICITY, "har_rs": SEMIVARIANCE, "har_cj": JUMPS}
 MEASURES = {"range": RANGE, "returns": RETURNS}
 SOURCES = {
@@ -99,7 +98,7 @@ class HarStep:
     """
 
     bar_hours: float = 1.0
-    horizons: dict[str, float] | None = None
+    horizons: Mapping[str, float] = field(default_factory=lambda: dict(AHEAD_HOURS))
     model: str = "har"
     windows: Sequence[float] = INTRADAY_HOURS
     measure: str = "range"
@@ -115,7 +114,7 @@ class HarStep:
             raise InputError(f"must be one of {', '.join(MEASURES)}", column="measure", value=self.measure)
         if self.model in ("har_rs", "har_cj") and self.measure != "returns":
             raise InputError(f'{self.model} needs "returns": ranges have no sign', column="measure", value=self.measure)
-        for column, hours in (("windows", tuple(self.windows)), ("horizons", tuple(self.ahead.values()))):
+        for column, hours in (("windows", tuple(self.windows)), ("horizons", tuple(self.horizons.values()))):
             if not hours or min(hours) < self.bar_hours:
                 raise InputError("must each be a bar or longer", column=column, value=hours)
         self._require_windows()
@@ -126,13 +125,8 @@ class HarStep:
             raise InputError("must rise, by a bar at least", column="windows", value=tuple(self.windows))
         if self.model == "harq" and self._day() == len(bars) - 1:
             raise InputError("harq needs a window longer than a day", column="windows", value=tuple(self.windows))
-        if self.season and max(self.ahead.values()) > WEEK_HOURS:
-            raise InputError("the season reaches a week ahead", column="horizons", value=max(self.ahead.values()))
-
-    @property
-    def ahead(self) -> dict[str, float]:
-        """Hours ahead by name."""
-        return HORIZONS if self.horizons is None else self.horizons
+        if self.season and max(self.horizons.values()) > WEEK_HOURS:
+            raise InputError("the season reaches a week ahead", column="horizons", value=max(self.horizons.values()))
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -145,7 +139,7 @@ class HarStep:
     def declarations(self) -> tuple[Declaration, ...]:
         """The features: every horizon's forecast, and of logs its error."""
         out = []
-        for name in self.ahead:
+        for name in self.horizons:
             level = f"log_{self.model}_{name}" if self.log else f"log_{self.model}_level_{name}"
             summary = f"Realised volatility of the coming {name}, forecast by {self.model.upper().replace('_', '-')}"
             out.append(self._declared(level, summary, "log of volatility per hour"))
@@ -167,7 +161,7 @@ class HarStep:
 
     def setup(self) -> HarSetup:
         """What the compiled recursion is told."""
-        windows = [bars_in(hours, self.bar_hours) for hours in (*self.windows, *self.ahead.values())]
+        windows = [bars_in(hours, self.bar_hours) for hours in (*self.windows, *self.horizons.values())]
         lags, day = len(self.windows), self._day()
         more = {"har": 0, "harq": 1, "har_rs": 1, "har_cj": lags - day}[self.model]
         decay = 1.0 if self.half_life_hours is None else 0.5 ** (self.bar_hours / self.half_life_hours)
@@ -232,13 +226,13 @@ class HarStep:
 
     def read(self, state: State) -> FloatArray:
         """Features as now known, shape (n_symbols, len(declarations))."""
-        known = state["har_known"]
-        return self._features(known.transpose(1, 0, 2)[None])[0]
+        features: FloatArray = self._features(state["har_known"].transpose(1, 0, 2)[None])[0]
+        return features
 
     def batch(self, table: BarTable, at: IntArray) -> FloatArray:
         """Every row wanted in one compiled pass, the same bits."""
         season, har = self.start_kernel(len(table.symbols))
-        known = np.empty((len(at), len(self.ahead), len(table.symbols), 3))
+        known = np.empty((len(at), len(self.horizons), len(table.symbols), 3))
         _run(self.setup(), season, har, *self.prices(table.columns), at, known)
         return self._features(known.transpose(0, 2, 1, 3))
 
@@ -263,7 +257,7 @@ def expected_variance(log_volatility: FloatArray, error: FloatArray) -> FloatArr
     >>> round(float(expected_variance(np.log([0.02]), np.array([0.5]))[0]), 6)
     0.000659
     """
-    return np.exp(2.0 * log_volatility + 2.0 * error * error)
+    return np.asarray(np.exp(2.0 * log_volatility + 2.0 * error * error))
 
 
 @numba.njit(cache=True, nogil=True)

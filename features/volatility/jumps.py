@@ -15,7 +15,7 @@ from ..engine.operations import lagged, rolling_mean
 
 MEDIAN_SCALE = math.pi / (6.0 - 4.0 * math.sqrt(3.0) + math.pi)
 MIN_SCALE = math.pi / (math.pi - 2.0)
-TRIPOWER_SCALE = (math.gamma(0.5) / (2.0 ** (2.0 / 3.0) * math.gamma(7.0 / 6.0))) ** 3
+TRIPOWER_SCALE: float = (math.gamma(0.5) / (2.0 ** (2.0 / 3.0) * math.gamma(7.0 / 6.0))) ** 3
 JUMP_VARIANCE = math.pi**2 / 4.0 + math.pi - 5.0
 
 
@@ -107,7 +107,7 @@ def tripower_quarticity(returns: FloatArray, window: int) -> FloatArray:
     sizes = np.abs(returns)
     product = sizes * lagged(sizes, 1) * lagged(sizes, 2)
     moved = product > 0.0
-    power = np.where(moved, np.exp(np.log(np.where(moved, product, 1.0)) * (4.0 / 3.0)), product)
+    power: FloatArray = np.where(moved, np.exp(np.log(np.where(moved, product, 1.0)) * (4.0 / 3.0)), product)
     return TRIPOWER_SCALE * rolling_mean(power, window)
 
 

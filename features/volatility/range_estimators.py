@@ -78,9 +78,11 @@ def yang_zhang(open_: FloatArray, high: FloatArray, low: FloatArray, close: Floa
 
 def _rogers_satchell_terms(open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray) -> FloatArray:
     up, down, move = np.log(high / open_), np.log(low / open_), np.log(close / open_)
-    return up * (up - move) + down * (down - move)
+    terms: FloatArray = up * (up - move) + down * (down - move)
+    return terms
 
 
 def _sample_variance(values: FloatArray, window: int) -> FloatArray:
     total, squares = rolling(values, window), rolling(values * values, window)
-    return np.maximum(squares - total * total / window, 0.0) / (window - 1)
+    spread: FloatArray = np.maximum(squares - total * total / window, 0.0)
+    return spread / (window - 1)

@@ -81,7 +81,7 @@ class SpikeStep:
                 missing="NaN while the forecast is, or while fewer than 90% of the median's bars are known",
                 source=one.source,
             )
-            for name, one in zip(self.har.ahead, self.har.declarations[::2], strict=True)
+            for name, one in zip(self.har.horizons, self.har.declarations[::2], strict=True)
             for multiple in self.multiples
         )
 
@@ -93,7 +93,7 @@ class SpikeStep:
         return spike_start(self._horizons(), symbols, bars_in(self.usual_hours, self.har.bar_hours))
 
     def _horizons(self) -> IntArray:
-        return np.array([bars_in(hours, self.har.bar_hours) for hours in self.har.ahead.values()], np.int64)
+        return np.array([bars_in(hours, self.har.bar_hours) for hours in self.har.horizons.values()], np.int64)
 
     def _logs(self) -> FloatArray:
         return np.array([math.log(multiple) for multiple in self.multiples])
@@ -107,7 +107,7 @@ class SpikeStep:
     def read(self, state: State) -> FloatArray:
         """Probabilities as now known, shape (n_symbols, len(declarations))."""
         season, har = self.har.kernel_state(state)
-        out = np.empty((har.har_known.shape[1], len(self.har.ahead) * len(self.multiples)))
+        out = np.empty((har.har_known.shape[1], len(self.har.horizons) * len(self.multiples)))
         _probabilities(_own(state), season, har, self._horizons(), self._logs(), self.adjusted, out)
         return out
 
@@ -115,7 +115,7 @@ class SpikeStep:
         """Every row wanted in one compiled pass, the same bits."""
         n = len(table.symbols)
         season, har = self.har.start_kernel(n)
-        out = np.empty((len(at), n, len(self.har.ahead) * len(self.multiples)))
+        out = np.empty((len(at), n, len(self.har.horizons) * len(self.multiples)))
         prices, logs = self.har.prices(table.columns), self._logs()
         _run(self.har.setup(), season, har, self._start(n), *prices, logs, self.adjusted, at, out)
         return out

@@ -132,4 +132,4 @@ def share_above(counts: FloatArray, value: float) -> float:
         total += counts[k]
     for k in range(whole):
         total += counts[k]
-    return above / total
+    return float(above / total)
