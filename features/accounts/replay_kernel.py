@@ -136,6 +136,12 @@ def _require_money(events: EventArrays, state: StateArrays, row: int, a: int, as
 
 
 @numba.njit(cache=True, nogil=True)
+def _against(one: int, other: int) -> bool:
+    """Whether two numbers of lots are of opposite sign; their product could overflow."""
+    return (one > 0 and other < 0) or (one < 0 and other > 0)
+
+
+@numba.njit(cache=True, nogil=True)
 def _size(events: EventArrays, i: int, lots: int) -> float:
     size: float = lots / events.lots_a_contract[i] * events.multiplier[i]
     return size
@@ -164,13 +170,13 @@ def _trade(events: EventArrays, state: StateArrays, row: int, a: int) -> None:
         _fault(state, a, UNKNOWN_COIN, time, 0.0)
         return
     held, more = state.lots[a, i], events.lots[row]
-    if events.closes[row] and (held * more >= 0 or abs(more) > abs(held)):
-        allowed = -held if held * more < 0 else 0
+    if events.closes[row] and (not _against(held, more) or abs(more) > abs(held)):
+        allowed = -held if _against(held, more) else 0
         _fault(state, a, UNSEEN_POSITION, time, (more - allowed) / events.lots_a_contract[i])
         more = allowed
     asset = events.settlement[i]
     _count_trade(events, state, i, a, held, more, price)
-    if held * more < 0:
+    if _against(held, more):
         _reduce(events, state, i, a, asset, held, more, price)
     if more != 0:
         _hold(events, state, i, a, held, more, price, time)
@@ -196,7 +202,7 @@ def _count_trade(events: EventArrays, state: StateArrays, i: int, a: int, held: 
     if events.settlement[i] == 0:
         size = abs(_size(events, i, more))
         state.flow[a, FLOW_TURNOVER] += size / price if events.inverse[i] else size * price
-    if held * more < 0:
+    if _against(held, more):
         state.flow[a, FLOW_REDUCING] += 1.0
 
 
@@ -222,9 +228,9 @@ def _hold(
     after = held + more
     if held == 0:
         state.open_positions[a] += 1
-    if held == 0 or held * after < 0:
+    if held == 0 or _against(held, after):
         state.entry[a, i], state.opened[a, i], state.inferred[a, i] = price, time, False
-    elif held * more > 0:
+    elif not _against(held, more):
         state.entry[a, i] = _average(events, i, held, state.entry[a, i], more, price)
     if after == 0:
         state.entry[a, i], state.opened[a, i], state.inferred[a, i] = np.nan, NEVER, False
