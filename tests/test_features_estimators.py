@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from margincast.features import clock, momentum, stress
+from margincast.features import clock, momentum
 from margincast.features.correlation import ewma as correlation
 from margincast.features.engine import operations as rolling
 from margincast.features.flow import carry
@@ -194,7 +194,7 @@ def test_the_clock_has_no_seam():
 
 
 def test_median_coin_is_that_of_the_known_coins(returns):
-    found = stress.median_coin(returns)
+    found = rolling.market_median(returns)[:, 0]
     same(found, frame(returns).median(axis=1))
     assert np.isnan(found[0])
 

@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 
 from margincast.features import panel
+from margincast.features.bar_table import bar_table
+from margincast.features.engine.feature_set import FeatureSet
+from margincast.features.engine.step import Declaration
 from margincast.features.frame import FeatureFrame
 from margincast.features.market_data import MarketData
 from margincast.features.readers.folder import read_market_folder
@@ -85,12 +88,19 @@ def test_no_feature_sees_the_bar_that_opens_or_any_after_it(data, frame, first):
         assert len(changed) or name in CLOCK, f"{name} was not put to the test"
 
 
-def test_the_canary_dies_of_a_feature_that_looks_one_bar_ahead(data, monkeypatch):
-    def peeking(bars):
-        yield "next", np.vstack([bars.returns[1:], np.full((1, bars.returns.shape[1]), np.nan)])
+class Peeking:
+    """A step whose batch looks one bar ahead."""
 
-    monkeypatch.setattr(panel, "GROUPS", (peeking,))
-    frame, other = (panel.build_features(d) for d in (data, with_another_future(data, 900, seed=1)))
+    declarations = (Declaration("next", "Next return", "log return", ("close",), 0.0, ""),)
+
+    def batch(self, table, at):
+        returns = np.diff(np.log(table.columns["close"]), axis=0, append=np.nan)
+        return returns[at - 1][:, :, None]
+
+
+def test_the_canary_dies_of_a_feature_that_looks_one_bar_ahead(data):
+    features = FeatureSet([Peeking()])
+    frame, other = (features.batch(bar_table(d)) for d in (data, with_another_future(data, 900, seed=1)))
     assert rows_that_changed(frame, other, "next").min() == 900
 
 
@@ -122,7 +132,7 @@ def test_rows_stand_at_the_instants_they_were_known(data, frame):
     assert frame.times[-1] == data.times[-1] + np.timedelta64(1, "h")
     assert frame.values.shape == (1440, 3, len(frame.names))
     same = volatility.log_per_hour(volatility.parkinson(data.mark("high"), data.mark("low"), 24), 1.0)
-    np.testing.assert_array_equal(frame.column("log_parkinson_24h"), same)
+    np.testing.assert_allclose(frame.column("log_parkinson_24h"), same, rtol=1e-13)
     noon = frame.times.astype("datetime64[h]").astype(int) % 24 == 12
     assert frame.column("hour_cos")[noon] == pytest.approx(-1.0)
 

@@ -34,15 +34,19 @@ class Formula:
     unit: str
     source: str = ""
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns the formula reads."""
+        return columns_of(as_expression(self.expression))
+
     def declaration(self, bar_hours: float) -> Declaration:
         """What the formula says of itself for bars of this length."""
-        expression = as_expression(self.expression)
         return Declaration(
             self.name,
             self.summary,
             self.unit,
-            columns_of(expression),
-            lookback(expression) * bar_hours,
+            self.inputs,
+            lookback(as_expression(self.expression)) * bar_hours,
             self.missing,
             self.source,
         )

@@ -39,7 +39,7 @@ class Program:
     Raises
     ------
     InputError
-        No formula, two of one name, a window below one bar.
+        No formula, one that reads no column, two of one name, a window below one bar.
 
     Examples
     --------
@@ -60,6 +60,9 @@ class Program:
         self.bar = int(bar / np.timedelta64(1, "ns"))
         hours = self.bar / 3.6e12
         self.declarations: tuple[Declaration, ...] = tuple(one.declaration(hours) for one in formulas)
+        constant = [one.name for one in self.declarations if not one.inputs]
+        if constant:
+            raise InputError("a formula must read a column", column="name", value=constant[0])
         names = [one.name for one in self.declarations]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
