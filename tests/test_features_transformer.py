@@ -1,0 +1,98 @@
+"""The scikit-learn face: what the panel says, in pipelines and data frames, whatever the order of rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+
+from margincast.features.engine.bars import BarTable
+from margincast.features.panel import panel_features
+from margincast.features.transformer import FeatureTransformer
+from margincast.riskcore.errors import InputError
+
+NAMES = ["log_ewma_24h", "return_24h", "market_return_4h"]
+
+
+@pytest.fixture(scope="module")
+def bars():
+    rng = np.random.default_rng(3)
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0, 0.01, (200, 2)), axis=0))
+    frames = []
+    for place, symbol in enumerate(("BTC", "ETH")):
+        own = close[:, place]
+        opened = np.append(100.0, own[:-1])
+        prices = {"open": opened, "high": np.maximum(own, opened) * 1.001, "low": np.minimum(own, opened) / 1.001}
+        times = pd.date_range("2024-01-01", periods=200, freq="h", tz="UTC")
+        frames.append(pd.DataFrame({"timestamp": times, "symbol": symbol, **prices, "close": own, "volume": 1.0}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_rows_say_what_the_panel_says_in_any_order(bars):
+    wide = {name: bars.pivot(index="timestamp", columns="symbol", values=name).to_numpy() for name in bars.columns[2:]}
+    columns = wide | {f"last_{name}": wide[name] for name in ("open", "high", "low", "close")}
+    times = bars["timestamp"].unique().tz_localize(None).to_numpy("datetime64[ns]")
+    table = BarTable(times, np.timedelta64(1, "h"), ("BTC", "ETH"), columns)
+    frame = panel_features(table).batch(table)
+    shuffled = bars.sample(frac=1.0, random_state=1)
+    found = FeatureTransformer(names=NAMES).fit_transform(shuffled)
+    for place, name in enumerate(NAMES):
+        said = frame.column(name)
+        expected = [
+            said[times.searchsorted(t.to_datetime64()), int(s == "ETH")]
+            for t, s in zip(shuffled["timestamp"].dt.tz_localize(None), shuffled["symbol"], strict=True)
+        ]
+        np.testing.assert_array_equal(found[:, place], expected)
+
+
+def test_it_stands_in_a_pipeline_and_gives_a_frame(bars):
+    transformer = clone(FeatureTransformer(names=NAMES)).set_output(transform="pandas")
+    found = transformer.fit_transform(bars)
+    assert list(found.columns) == NAMES and found.index.equals(bars.index)
+    late = bars.groupby("symbol").cumcount() >= 50
+    target = np.arange(len(bars), dtype=float)
+    model = make_pipeline(FeatureTransformer(names=NAMES[:1]), Late(late.to_numpy()))
+    assert model.fit(bars, target).predict(bars).shape == (late.sum(),)
+
+
+class Late(LinearRegression):
+    """A regression over the rows whose features are known."""
+
+    def __init__(self, rows=None):
+        super().__init__()
+        self.rows = rows
+
+    def fit(self, X, y):
+        return super().fit(X[self.rows], y[self.rows])
+
+    def predict(self, X):
+        return super().predict(X[self.rows])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda b: b.drop(columns="symbol"), "column symbol: is missing"),
+        (lambda b: b.assign(timestamp=b["timestamp"].dt.tz_localize(None)), "timestamps need a time zone"),
+        (lambda b: pd.concat([b, b.iloc[:1]]), "row 400, column timestamp: timestamp and symbol stand there twice"),
+        (lambda b: b.iloc[:0], "needs rows"),
+        (
+            lambda b: b.assign(timestamp=b["timestamp"].where(b.index != 7, b["timestamp"][7] + pd.Timedelta("31m"))),
+            "bars are not equally spaced",
+        ),
+    ],
+)
+def test_bars_that_cannot_be_are_refused(bars, spoil, message):
+    with pytest.raises(InputError, match=message):
+        FeatureTransformer().fit(spoil(bars))
+
+
+def test_transform_needs_what_fit_saw(bars):
+    fitted = FeatureTransformer().fit(bars)
+    with pytest.raises(InputError, match="column volume: was there at fit and is missing now"):
+        fitted.transform(bars.drop(columns="volume"))
+    with pytest.raises(InputError, match="at fit they were"):
+        fitted.transform(bars[bars["timestamp"].dt.hour % 2 == 0])
+    with pytest.raises(InputError, match="is not a feature of these bars"):
+        FeatureTransformer(names=["nonsense"]).fit(bars)
