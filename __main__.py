@@ -66,6 +66,19 @@ def _day(text: str) -> dt.date:
 Day = Annotated[Any, typer.Option(parser=_day, metavar="DATE")]
 
 
+def _instant(text: str) -> int:
+    """Milliseconds since 1970 of a date or a date and time, in UTC where it names no zone."""
+    try:
+        instant = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a date such as 2023-12-31 or 2023-12-31T08:00") from None
+    return round((instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp() * 1000)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 @contextmanager
 def _told() -> Iterator[Callable[[str], None]]:
     """Show progress on the terminal's error stream; without a terminal, a line a step."""
@@ -83,6 +96,23 @@ def _told() -> Iterator[Callable[[str], None]]:
             status.update(Text(step))
 
         yield say
+
+
+@contextmanager
+def _told_as_it_goes() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """`_told`, and a line that is written over as work goes on; without a terminal that line is not shown."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda step: console.print(step, highlight=False, markup=False, soft_wrap=True), lambda step: None
+        return
+    with console.status("starting") as status:
+        yield (
+            lambda step: console.print(f"- {step}", style="dim", highlight=False, markup=False),
+            lambda step: status.update(Text(step)),
+        )
 
 
 def _rules(venue: str, *, generic: bool = True) -> Any:
@@ -325,6 +355,40 @@ def backtest(
         result = run(returns, level)
     show_backtest(result)
     _write_json(json_file, result)
+
+
+@app.command()
+def fetch(
+    exchange: Annotated[str, typer.Option(help="Venue by its ccxt name: binanceusdm, bybit, okx, hyperliquid, ...")],
+    symbols: Annotated[Any, typer.Option(parser=_names, metavar="NAMES", help="BTC,ETH or BTC/USDT:USDT.")],
+    out: Annotated[Path, typer.Option(help="Folder of the store; it only grows.")],
+    tables: Annotated[
+        Any, typer.Option(parser=_names, metavar="NAMES", help="perp,mark,index,funding,open_interest,depth.")
+    ] = "perp,mark,funding",
+    since: Annotated[
+        Any, typer.Option(parser=_instant, metavar="DATE", help="First instant, UTC; default: the last stored row.")
+    ] = None,
+    until: Annotated[
+        Any, typer.Option(parser=_instant, metavar="DATE", help="Stop before it, UTC; default: now.")
+    ] = None,
+    step: Annotated[str, typer.Option(help="Length of a bar: 1m, 5m, 1h, ...")] = "1h",
+    quote: Annotated[str, typer.Option(help="Asset that perpetuals of a coin are quoted and settled in.")] = "USDT",
+    base_url: Annotated[str | None, typer.Option(help="Ask this address instead of the venue's.")] = None,
+) -> None:
+    """Download a market from a venue into a local store; run again, it goes on where it stopped."""
+    from .live.console import show_fetched
+    from .live.exchange import open_exchange
+    from .live.fetch import FetchPlan
+    from .live.fetch import fetch as run
+
+    plan = FetchPlan(symbols, tables, since, until, step, quote)
+    with open_exchange(exchange, base_url=base_url) as venue, _told_as_it_goes() as (say, show):
+        try:
+            report = run(plan, venue, out, say=say, show=show)
+        except KeyboardInterrupt:
+            print("margincast: stopped; what was read is stored, the same command goes on from there", file=sys.stderr)
+            raise typer.Exit(130) from None
+    show_fetched(report)
 
 
 @app.command()

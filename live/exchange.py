@@ -41,7 +41,7 @@ class Reply:
 
 
 class Exchange:
-    """A ccxt exchange that waits as the venue asks and raises errors of one line.
+    """A ccxt exchange that waits as the venue asks and raises errors of one line; `with` closes its connection.
 
     Parameters
     ----------
@@ -115,8 +115,10 @@ class Exchange:
                 raise VenueError(f"{self.name} {method}: the reply has an unknown layout: {failure!r}") from failure
         raise AssertionError("the last failure was raised")
 
-    def close(self) -> None:
-        """Close the connection."""
+    def __enter__(self) -> Exchange:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
         self.api.session.close()
 
     def _hook_up(self) -> None:

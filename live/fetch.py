@@ -18,9 +18,9 @@ from ..riskcore.errors import InputError
 from ..training.table_store import TableStore
 from .exchange import Exchange
 from .fetch_report import Fetched, FetchReport, gaps_of
-from .fetch_tables import HISTORIES, LONGEST_FUNDING, HistoryWindow, iso
+from .fetch_tables import FUNDING_PACE, HISTORIES, HistoryWindow, iso
 from .order_books import LEVELS, depth_bands
-from .paging import history_pages
+from .paging import Pace, history_pages
 from .symbols import Listing, listings
 from .venue_limits import BOOK_ROWS, BOTH_SIDES, KEPT_DAYS, UNITS_CHECKED, family
 
@@ -133,7 +133,7 @@ def lacking(times: FloatArray, since: int, until: int, spacing: int | None) -> l
         return [(since, until)] if since < until else []
     first, last = int(times[0]), int(times[-1])
     inside = [(gap.after + 1, gap.before) for gap in gaps_of(times, spacing)]
-    front = [(since, first)] if first - since >= (spacing or LONGEST_FUNDING) else []
+    front = [(since, first)] if first - since >= (spacing or FUNDING_PACE.shortest) else []
     due = until - last > (spacing or 0)
     return [*front, *inside, *([(last, until)] if due else [])]
 
@@ -159,14 +159,14 @@ class _Run:
         if not self.exchange.offers(kind.feature):
             note = f"{self.exchange.name} has no such endpoint ({kind.feature}): nothing fetched"
             return Fetched(table, listing.symbol, notes=(note,))
-        step, spacing, notes = self._step(table)
-        window = HistoryWindow(self.exchange, table, listing, step, spacing)
+        step, pace, notes = self._step(table)
+        window = HistoryWindow(self.exchange, table, listing, step, pace)
         self._require_same_source(kind.stored, listing.symbol)
         since, until, more = self._range(window)
         if since >= until:
             return Fetched(table, listing.symbol, notes=(*notes, *more, "there is nothing to fetch in that range yet"))
         stored = self._stored_times(window, since, until)
-        regular = spacing if kind.stepped else None
+        regular = pace.spacing if kind.stepped else None
         appended = _Appends(self.store, window)
         for start, end in lacking(stored, since, until, regular):
             self._download(window, appended, start, end)
@@ -174,7 +174,7 @@ class _Run:
         gaps = gaps_of(np.append(times, until) if kind.bars and len(times) else times, regular)
         if not len(times):
             more = (*more, f"the venue has no rows from {iso(since)} to {iso(until)}")
-        elif times[0] - since >= spacing:
+        elif times[0] - since >= pace.spacing:
             more = (*more, f"nothing before {iso(times[0])}")
         first, last = (int(times[0]), int(times[-1])) if len(times) else (None, None)
         known = appended.duplicates + window.twice
@@ -200,10 +200,10 @@ class _Run:
         report = self.store.append("depth", bands, source.cleaned(*notes))
         return Fetched("depth", listing.symbol, report.new, report.duplicates, (), time, time, notes)
 
-    def _step(self, table: str) -> tuple[str, int, tuple[str, ...]]:
-        """The step as the venue writes it, the time between rows, and what has to be said of it."""
+    def _step(self, table: str) -> tuple[str, Pace, tuple[str, ...]]:
+        """The step as the venue writes it, how far apart rows are, and what has to be said of it."""
         if not HISTORIES[table].stepped:
-            return self.plan.step, LONGEST_FUNDING, ()
+            return self.plan.step, FUNDING_PACE, ()
         steps = self.exchange.api.timeframes
         if self.plan.step not in steps:
             known = ", ".join(steps)
@@ -214,8 +214,8 @@ class _Run:
         if spacing > DAY:
             raise InputError("must be a day or less", column="step", value=self.plan.step)
         if table == "open_interest" and spacing < SHORTEST_INTEREST:
-            return "5m", SHORTEST_INTEREST, ("every 5m, the shortest step of open interest",)
-        return self.plan.step, spacing, ()
+            return "5m", Pace(SHORTEST_INTEREST, SHORTEST_INTEREST), ("every 5m, the shortest step of open interest",)
+        return self.plan.step, Pace(spacing, spacing), ()
 
     def _range(self, window: HistoryWindow) -> tuple[int, int, tuple[str, ...]]:
         """What to have in the end: first and last instant, and what has to be said of the first."""
@@ -228,11 +228,11 @@ class _Run:
         days = KEPT_DAYS.get(self.venue, {}).get(window.name)
         if days is not None and since < now - days * DAY:
             since = now - days * DAY + SHORTEST_INTEREST
-            notes = (f"the venue keeps {days} days: from {iso(_up(since, window.spacing))}",)
+            notes = (f"the venue keeps {days} days: from {iso(_up(since, window.pace.spacing))}",)
         if window.kind.stepped:
-            since = _up(since, window.spacing)
+            since = _up(since, window.pace.spacing)
         if window.kind.bars:  # those that are closed by now
-            until = min(_up(until, window.spacing), now // window.spacing * window.spacing)
+            until = min(_up(until, window.pace.spacing), now // window.pace.spacing * window.pace.spacing)
         return since, until, notes
 
     def _last(self, window: HistoryWindow) -> int:
@@ -251,7 +251,7 @@ class _Run:
         if window.kind.stepped:
             latest = read_stored(self.store.folder, table, [symbol], last - np.timedelta64(2, "D"))
             steps = np.unique(np.diff(_milliseconds(latest)))
-            if len(steps) and steps.min() != window.spacing:
+            if len(steps) and steps.min() != window.pace.spacing:
                 problem = (
                     f"the store has a row of {symbol} every {steps.min() / 6e4:g} minutes, not every {window.step}"
                 )
@@ -274,7 +274,7 @@ class _Run:
     def _download(self, window: HistoryWindow, appended: _Appends, start: int, end: int) -> None:
         label = f"{window.name} {window.listing.symbol}"
         with appended.kept_at_the_end():
-            for page in history_pages(window, start, end, window.spacing, window.most):
+            for page in history_pages(window, start, end, window.pace, window.most):
                 appended.add(page)
                 share = (page[-1, 0] - start) / max(end - start, 1)
                 self.show(f"{label}: {iso(page[-1, 0])[:16]}, {share:.0%}")
@@ -322,7 +322,7 @@ class _Appends:
 
 def _shift(window: HistoryWindow) -> int:
     """From the times the venue gives to those that are stored, milliseconds."""
-    return window.spacing if window.name == "index" else 0
+    return window.pace.spacing if window.name == "index" else 0
 
 
 def _milliseconds(rows: pd.DataFrame) -> FloatArray:

@@ -11,13 +11,14 @@ import pandas as pd
 from ..riskcore.arrays import FloatArray
 from ..riskcore.errors import InputError
 from .exchange import Exchange, VenueError
+from .paging import Pace
 from .symbols import Listing
 from .venue_limits import CAREFUL, END_PARAMETER, PAGE_ROWS, family
 
 FUTURE = 60_000
 """A row later than the venue's own time by more than this many milliseconds is refused."""
-LONGEST_FUNDING = 8 * 3_600_000
-"""Longest usual time between two fundings, milliseconds: windows are sized by it."""
+FUNDING_PACE = Pace(8 * 3_600_000, 59 * 60_000)
+"""Fundings are eight hours to one hour apart; the time of each may be some seconds late."""
 
 PRICES = ("open", "high", "low", "close")
 
@@ -72,8 +73,8 @@ class HistoryWindow:
         Table of `HISTORIES`.
     listing
         The perpetual.
-    step, spacing
-        Bar length as the venue writes it, and the time between rows in milliseconds.
+    step, pace
+        Bar length as the venue writes it, and how far apart rows are.
 
     Attributes
     ----------
@@ -81,9 +82,9 @@ class HistoryWindow:
         Rows seen so far, and those among them that a reply held twice.
     """
 
-    def __init__(self, exchange: Exchange, name: str, listing: Listing, step: str, spacing: int) -> None:
+    def __init__(self, exchange: Exchange, name: str, listing: Listing, step: str, pace: Pace) -> None:
         self.exchange, self.name, self.listing = exchange, name, listing
-        self.step, self.spacing = step, spacing
+        self.step, self.pace = step, pace
         self.kind = HISTORIES[name]
         self.read = self.twice = 0
 
@@ -119,13 +120,13 @@ class HistoryWindow:
 
     def frame(self, rows: FloatArray) -> pd.DataFrame:
         """Rows as a frame for the store. The index price of a bar is known at its close and stamped so."""
-        times = rows[:, 0] + (self.spacing if self.name == "index" else 0)
+        times = rows[:, 0] + (self.pace.spacing if self.name == "index" else 0)
         stamps = pd.to_datetime(times.astype(np.int64), unit="ms", utc=True).as_unit("ns")
         numbers = dict(zip(self.kind.columns, rows[:, 1:].T, strict=True))
         return pd.DataFrame({"timestamp": stamps, "symbol": self.listing.symbol, **numbers})
 
     def _reply(self, start: int, end: int) -> Any:
-        bars = -(-(end - start) // self.spacing)
+        bars = -(-(end - start) // self.pace.spacing)
         limit = min(self.most, bars) if self.kind.stepped else self.most
         own = END_PARAMETER.get(family(self.exchange.name), {}).get(self.name)
         last = {own: end} if own else {"until": end - 1}
@@ -153,7 +154,7 @@ class HistoryWindow:
         times = rows[:, 0]
         self._refuse(~np.isfinite(times), rows, "has no time")
         if self.kind.bars:
-            self._refuse(times % self.spacing != 0, rows, f"does not open on the grid of {self.step} bars")
+            self._refuse(times % self.pace.spacing != 0, rows, f"does not open on the grid of {self.step} bars")
         now = self.exchange.now()
         self._refuse(times > now + FUTURE, rows, f"is from the future: the venue's time is {iso(now)}")
 

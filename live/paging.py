@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +13,27 @@ Ask = Callable[[int, int], FloatArray]
 """Rows of a venue from a start up to, but not at, an end (milliseconds): shape (n, k), column 0 rising times."""
 
 
-def history_pages(ask: Ask, since: int, until: int, spacing: int, most: int) -> Iterator[FloatArray]:
+HOLES_ASKED = 20
+"""Holes of one window that are asked for again; a venue with more of them leaves out bars without trades."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far apart the rows of a history are, milliseconds.
+
+    Parameters
+    ----------
+    spacing
+        A bar's length; of events the longest time that usually lies between two.
+    shortest
+        No two rows are closer; of bars the same.
+    """
+
+    spacing: int
+    shortest: int
+
+
+def history_pages(ask: Ask, since: int, until: int, pace: Pace, most: int) -> Iterator[FloatArray]:
     """Pages of a history from `since` up to, but not at, `until`, in the order of time; together each row once.
 
     Parameters
@@ -21,10 +42,10 @@ def history_pages(ask: Ask, since: int, until: int, spacing: int, most: int) -> 
         Asks the venue. It may cut off what does not fit in a reply, at either end.
     since, until
         Milliseconds since 1970.
-    spacing
-        Time from one row to the next, milliseconds: the bar's length, or the longest interval of events.
+    pace
+        How far apart rows are.
     most
-        Rows that fit in one reply, so that the window of a page holds no more bars than that.
+        Rows that fit in one reply: the window of a page holds as many spacings.
 
     Notes
     -----
@@ -39,14 +60,14 @@ def history_pages(ask: Ask, since: int, until: int, spacing: int, most: int) -> 
     >>> hours = np.arange(7.0)[:, None] * 3_600_000
     >>> def ask(start, end):
     ...     return hours[(hours[:, 0] >= start) & (hours[:, 0] < end)][-2:]
-    >>> pages = history_pages(ask, 0, 7 * 3_600_000, 3_600_000, 4)
+    >>> pages = history_pages(ask, 0, 7 * 3_600_000, Pace(3_600_000, 3_600_000), 4)
     >>> [(page[:, 0] / 3_600_000).tolist() for page in pages]
     [[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
     """
-    start, width = since, spacing * most
+    start, width = since, pace.spacing * most
     while start < until:
         end = min(start + width, until)
-        rows = whole_window(ask, start, end, spacing)
+        rows = whole_window(ask, start, end, pace)
         if len(rows):
             yield rows
             start = end
@@ -54,14 +75,19 @@ def history_pages(ask: Ask, since: int, until: int, spacing: int, most: int) -> 
             start = _next_held(ask, end, until, width)
 
 
-def whole_window(ask: Ask, start: int, end: int, spacing: int) -> FloatArray:
-    """Rows of one window; what is missing in it is asked for again until that brings nothing new."""
+def whole_window(ask: Ask, start: int, end: int, pace: Pace) -> FloatArray:
+    """Rows of one window; each hole in it is asked for again until that brings nothing new."""
     rows = ask(start, end)
-    while (hole := _missing_part(rows[:, 0], start, end, spacing)) is not None:
+    stayed: set[int] = set()
+    while len(stayed) < HOLES_ASKED:
+        hole = next((h for h in _open_parts(rows[:, 0], start, end, pace) if h[0] not in stayed), None)
+        if hole is None:
+            break
         again = ask(*hole)
         new = again[~np.isin(again[:, 0], rows[:, 0])]
         if not len(new):
-            break
+            stayed.add(hole[0])
+            continue
         rows = np.concatenate([rows, new])
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
     return rows
@@ -90,19 +116,15 @@ def usual_spacing(times: FloatArray, longest: int) -> float:
     return float(min(np.diff(times).min(), longest)) if len(times) > 1 else longest
 
 
-def _missing_part(times: FloatArray, start: int, end: int, spacing: int) -> tuple[int, int] | None:
-    """From the first to the last hole of a window, or None where it has none."""
+def _open_parts(times: FloatArray, start: int, end: int, pace: Pace) -> list[tuple[int, int]]:
+    """Holes of a window: before its first row and after its last one, where replies are cut, then between rows."""
     if not len(times):
-        return start, end
-    apart = usual_spacing(times, spacing)
-    inside = holes(times, apart)
-    begins = [int(before) + 1 for before, _ in inside]
-    ends = [int(after) for _, after in inside]
-    if times[0] - start >= apart:
-        begins, ends = [start, *begins], [int(times[0]), *ends]
-    if end - times[-1] > apart:
-        begins, ends = [*begins, int(times[-1]) + 1], [*ends, end]
-    return (begins[0], ends[-1]) if begins else None
+        return [(start, end)]
+    first, last = int(times[0]), int(times[-1])
+    front = [(start, first)] if first - start >= pace.shortest else []
+    back = [(last + 1, end)] if end - last > pace.shortest else []
+    inside = holes(times, usual_spacing(times, pace.spacing))
+    return [*front, *back, *((int(before) + 1, int(after)) for before, after in inside)]
 
 
 def _next_held(ask: Ask, start: int, until: int, width: int) -> int:

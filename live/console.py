@@ -1,0 +1,45 @@
+"""What the live verbs print: rich tables that fit a laptop's terminal."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .fetch_report import FetchReport, said_gaps
+from .fetch_tables import iso
+
+GAPS_SHOWN = 5
+
+
+def show_fetched(report: FetchReport) -> None:
+    """A row for each table and symbol, then every gap and what else has to be said."""
+    console = Console()
+    shown = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
+    for name in ("table", "symbol"):
+        shown.add_column(name, no_wrap=True)
+    for name in ("new", "known", "gaps"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for name in ("first", "last"):
+        shown.add_column(name, no_wrap=True)
+    for row in report.rows:
+        times = (_minute(row.first), _minute(row.last))
+        shown.add_row(row.table, escape(row.symbol), f"{row.new:,}", f"{row.duplicates:,}", said_gaps(row.gaps), *times)
+    console.print(shown)
+    for row in report.rows:
+        for gap in row.gaps[:GAPS_SHOWN]:
+            text = f"gap: {row.table} {row.symbol}, {gap.missing} rows missing between "
+            text += f"{_minute(gap.after)} and {_minute(gap.before)}"
+            console.print(escape(text), style="yellow", highlight=False)
+        if len(row.gaps) > GAPS_SHOWN:
+            console.print(f"and {len(row.gaps) - GAPS_SHOWN} more gaps", style="yellow", highlight=False)
+        for note in row.notes:
+            console.print(escape(f"note: {row.table} {row.symbol}: {note}"), highlight=False)
+    for note in report.notes:
+        console.print(escape(f"note: {note}"), highlight=False)
+    console.print(escape(f"from {report.venue}, stored in {report.folder}"), highlight=False, soft_wrap=True)
+
+
+def _minute(milliseconds: int | None) -> str:
+    return "-" if milliseconds is None else iso(milliseconds)[:16].replace("T", " ")
