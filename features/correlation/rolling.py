@@ -73,7 +73,7 @@ def rolling_correlation(values: FloatArray, window: int, every: int = 1) -> Roll
         row, column = (int(k) for k in np.argwhere(np.isinf(values))[0])
         raise InputError("must be finite or NaN", row=row, column=f"values[{column}]", value=float(values[row, column]))
     rows = np.arange(window - 1, len(values), every, dtype=np.int64)
-    out = np.full((len(rows), values.shape[1], values.shape[1]), np.nan)
+    out = np.empty((len(rows), values.shape[1], values.shape[1]))
     block = math.gcd(window, every)
     _roll(np.ascontiguousarray(values, np.float64), block, window // block, every // block, out)
     return RollingCorrelation(rows, out)
