@@ -206,7 +206,7 @@ def _places(frame: pd.DataFrame, column: str, names: tuple[str, ...]) -> np.ndar
     if column not in frame:
         return np.full(len(frame), NONE)
     place = {name: position for position, name in enumerate(names)}
-    return frame[column].map(place).fillna(NONE).to_numpy(np.int64)
+    return np.array([place.get(str(name), NONE) for name in frame[column]], np.int64)
 
 
 def _assets(table: EventTable, column: str, instruments: InstrumentTable) -> np.ndarray:

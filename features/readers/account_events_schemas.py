@@ -97,7 +97,7 @@ def _require_order(times: pd.Series[Any], file: str) -> None:
     _refuse(steps, times, "times must not fall: rows of one instant are taken in the order of the file", file)
 
 
-def _refuse(bad: pd.Series[bool], values: pd.Series[Any], problem: str, file: str) -> None:
+def _refuse(bad: pd.Series[Any], values: pd.Series[Any], problem: str, file: str) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise InputError(problem, file=file, row=row, column=str(values.name), value=str(values.iloc[row]))
