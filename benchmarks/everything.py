@@ -20,6 +20,7 @@ SCRIPTS = (
     "first_passage_books",
     "scenario_margin",
     "liquidation_cascade",
+    "features",
     "correlation",
 )
 INTRO = """# Speed

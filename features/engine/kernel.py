@@ -15,7 +15,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from ...riskcore.arrays import FloatArray
+from ...riskcore.arrays import FloatArray, IntArray
 from .logarithm import log_one
 
 Code = npt.NDArray[np.uint64]
@@ -78,6 +78,48 @@ def run_block(
             _last_known(memory, a, out, floats, state, float(window), count, symbols)
         else:
             _across(operation, memory, a, out, floats, state, count, symbols)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def run_bars(
+    code: Code,
+    numbers: FloatArray,
+    registers: FloatArray,
+    floats: FloatArray,
+    first: int,
+    inputs: FloatArray,
+    outputs: IntArray,
+    wanted: IntArray,
+    out: FloatArray,
+) -> None:
+    """Run a program over many bars, block by block.
+
+    Parameters
+    ----------
+    code, numbers, registers, floats, first
+        As in `run_block`; the registers hold one block.
+    inputs
+        Bars of the columns the program reads, its first registers, shape (n_inputs, bars, n_symbols).
+    outputs
+        Registers to give out, shape (n_outputs,).
+    wanted
+        Bars after which they are given out, rising, shape (m,).
+    out
+        Is filled, shape (n_outputs, m, n_symbols).
+    """
+    bars, block, done = inputs.shape[1], registers.shape[1], 0
+    for start in range(0, bars, block):
+        rows = min(block, bars - start)
+        for place in range(inputs.shape[0]):
+            for row in range(rows):
+                for i in range(inputs.shape[2]):
+                    registers[place, row, i] = inputs[place, start + row, i]
+        run_block(code, numbers, registers, floats, first + start, rows)
+        while done < len(wanted) and wanted[done] < start + rows:
+            for place in range(len(outputs)):
+                for i in range(inputs.shape[2]):
+                    out[place, done, i] = registers[outputs[place], wanted[done] - start, i]
+            done += 1
 
 
 @numba.njit(nogil=True, error_model="numpy")

@@ -12,11 +12,13 @@ from ...riskcore.errors import InputError
 from .bars import BarRow, BarTable, ColumnMatrix
 from .expression import Expression, as_expression, walk
 from .formula import Formula
-from .kernel import LENGTH, NUMBERS, OPERATION, OUT, RING, STATE, WINDOW, A, B, C, Code, run_block
+from .kernel import LENGTH, NUMBERS, OPERATION, OUT, RING, STATE, WINDOW, A, B, C, Code, run_bars, run_block
 from .step import Declaration, State
 
 BLOCK_NUMBERS = 1024
 """Numbers in a register of a batch: few enough to stay in the cache, many enough to hide the dispatch."""
+CHUNK = 1024
+"""Bars whose columns are brought together at a time."""
 NEVER = np.iinfo(np.int64).min
 
 WITH_HISTORY = ("lag", "sum", "max", "min")
@@ -112,25 +114,25 @@ class Program:
         Row i of the result's `at` counts from the table's first bar; row 0 is what the state said before it.
         """
         n = len(table.symbols)
-        rows = max(1, BLOCK_NUMBERS // n)
-        out = np.full((len(self.declarations), len(at), n), np.nan)
+        out = np.empty((len(self.declarations), len(at), n))
         out[:, : np.searchsorted(at, 0, "right")] = state["values"][:, None]
-        for first in range(0, len(table), rows):
-            self._block(state, table, first, min(first + rows, len(table)), at, out)
+        inputs = np.empty((len(self.inputs), CHUNK, n))
+        for first in range(0, len(table), CHUNK):
+            last = min(first + CHUNK, len(table))
+            for place, name in enumerate(self.inputs):
+                inputs[place, : last - first] = table.columns[name][first:last]
+            low, high = np.searchsorted(at, [first + 1, last + 1])
+            wanted = at[low:high] - first - 1
+            self._chunk(state, self._number(table.times[first]), inputs[:, : last - first], wanted, out[:, low:high])
         return np.moveaxis(out, 0, 2)
 
-    def _block(self, state: State, table: BarTable, first: int, last: int, at: IntArray, out: FloatArray) -> None:
-        outputs, count = self._assembly.outputs, last - first
-        registers = self._registers(len(table.symbols), max(1, BLOCK_NUMBERS // len(table.symbols)))
-        number = self._number(table.times[first])
-        self._follow(state, number, count)
-        for place, name in enumerate(self.inputs):
-            registers[place, :count] = table.columns[name][first:last]
-        run_block(state["code"], self._assembly.numbers, registers, state["floats"], number, count)
-        low, high = np.searchsorted(at, [first + 1, last + 1])
-        if high > low:
-            out[:, low:high] = registers[outputs[:, None], at[low:high] - first - 1]
-        np.take(registers[:, count - 1], outputs, axis=0, out=state["values"])
+    def _chunk(self, state: State, number: int, inputs: FloatArray, wanted: IntArray, out: FloatArray) -> None:
+        _, bars, n = inputs.shape
+        self._follow(state, number, bars)
+        registers, outputs = self._registers(n, max(1, BLOCK_NUMBERS // n)), self._assembly.outputs
+        numbers, floats = self._assembly.numbers, state["floats"]
+        run_bars(state["code"], numbers, registers, floats, number, inputs, outputs, wanted, out)
+        np.take(registers[:, (bars - 1) % registers.shape[1]], outputs, axis=0, out=state["values"])
 
     def _number(self, opened: np.datetime64) -> int:
         return int(opened.astype("datetime64[ns]").astype(np.int64)) // self.bar
