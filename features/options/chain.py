@@ -109,9 +109,8 @@ class OptionChain:
             raise InputError("a chain is known at or after its time", column="known", value=str(self.known))
         for column in (*NUMBERS, "right", "forward_inferred", "quoted"):
             require_shape(getattr(self, column), self.expiry.shape, column)
+        require_option(self.expiry, self.strike, self.right)
         require(self.expiry > self.time, self.expiry, "has expired", "expiry")
-        require((self.strike > 0) & np.isfinite(self.strike), self.strike, "must be positive", "strike")
-        require(np.abs(self.right) == 1, self.right, "must be 1 (call) or -1 (put)", "right")
         order = np.lexsort((self.right, self.strike, self.expiry))
         require(order == np.arange(len(self)), self.strike, "rows must rise by expiry, strike, right", "strike")
         again = np.zeros(len(self), bool)
@@ -153,3 +152,17 @@ class OptionChain:
     def in_quote(self, price: FloatArray) -> FloatArray:
         """Prices in quote units."""
         return np.asarray(price * self.forward) if self.unit == COIN else price
+
+
+def require_option(expiry: TimeArray, strike: FloatArray, right: NDArray[np.int8]) -> None:
+    """Raise InputError naming the first row that is no option.
+
+    Examples
+    --------
+    >>> require_option(np.array(["NaT"], "datetime64[ns]"), np.ones(1), np.ones(1, np.int8))
+    Traceback (most recent call last):
+    margincast.riskcore.errors.InputError: row 0, column expiry: must be given
+    """
+    require(~np.isnat(expiry), expiry, "must be given", "expiry")
+    require((strike > 0) & np.isfinite(strike), strike, "must be positive", "strike")
+    require(np.abs(right) == 1, right, "must be 1 (call) or -1 (put)", "right")

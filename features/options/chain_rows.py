@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...riskcore.arrays import BoolArray
 from ...riskcore.errors import InputError
-from .chain import COIN, NUMBERS, OptionChain
+from .chain import COIN, NUMBERS, OptionChain, require_option
 from .parity_forward import with_forwards
 
 KINDS: dict[str, type[np.generic] | str] = {
@@ -49,7 +49,8 @@ def chain_from_rows(
     Raises
     ------
     InputError
-        A column that is missing or unknown; an option that stands there twice with different quotes; as `OptionChain`.
+        A column that is missing or unknown; an expiry, strike or right that is none; an option that stands there twice
+        with different quotes; as `OptionChain`.
 
     Examples
     --------
@@ -59,6 +60,7 @@ def chain_from_rows(
     (1, [-1, 1], [125.0, 125.0], [True, True])
     """
     rows = _complete(columns)
+    require_option(rows["expiry"], rows["strike"], rows["right"])
     live = rows["expiry"] > np.asarray(time, "datetime64[ns]")
     kept = np.flatnonzero(live)
     order = kept[np.lexsort((rows["right"][kept], rows["strike"][kept], rows["expiry"][kept]))]

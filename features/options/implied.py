@@ -87,7 +87,7 @@ def implied_surface(chain: OptionChain, rules: QualityRules | None = None) -> Im
     """
     rules = rules or QualityRules()
     bid, ask, mark = (chain.per_forward(price) for price in (chain.bid, chain.ask, chain.mark))
-    mid = np.where(bid <= ask, 0.5 * (bid + ask), np.nan)
+    mid = np.where((bid > 0) & (bid <= ask), 0.5 * (bid + ask), np.nan)
     price = np.where(np.isnan(mark), mid, mark)
     volatility, of_bid, of_ask = volatilities(chain, np.stack((price, bid, ask)))
     told = greeks(1.0, chain.strike / chain.forward, chain.years, volatility, chain.right)

@@ -65,8 +65,9 @@ def with_forwards(chain: OptionChain) -> OptionChain:
 
 
 def _by_parity(chain: OptionChain, rows: slice) -> float:
-    mid = 0.5 * (chain.bid[rows] + chain.ask[rows])
-    price = np.where(np.isnan(chain.mark[rows]), mid, chain.mark[rows])
+    bid, ask, mark = chain.bid[rows], chain.ask[rows], chain.mark[rows]
+    mid = np.where((bid > 0) & (bid <= ask), 0.5 * (bid + ask), np.nan)
+    price = np.where(np.isnan(mark), mid, mark)
     strike, place = np.unique(chain.strike[rows], return_inverse=True)
     sides = np.full((2, len(strike)), np.nan)
     sides[(chain.right[rows] < 0).astype(np.int64), place] = price

@@ -105,7 +105,7 @@ def price_flags(chain: OptionChain, price: FloatArray, rules: QualityRules) -> d
         "no_bid": ~(chain.bid > 0),
         "no_ask": ~(chain.ask > 0),
         "no_mark": np.isnan(chain.mark),
-        "crossed": chain.bid > chain.ask,
+        "crossed": (chain.bid > chain.ask) & (chain.ask > 0),
         "no_forward": np.isnan(chain.forward),
         "forward_inferred": chain.forward_inferred,
         "below_intrinsic": price < intrinsic,

@@ -11,7 +11,7 @@ from ...riskcore.options.black76 import time_value
 from .implied import ImpliedSurface
 from .smile import Smile
 
-STEPS = 128
+STEPS = 256
 """Intervals of the integral on each side of the money (even)."""
 REACH = 9.0
 """How far the integral goes, in deviations of the highest volatility of the smile."""
