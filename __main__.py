@@ -360,10 +360,17 @@ def backtest(
 @app.command()
 def fetch(
     exchange: Annotated[str, typer.Option(help="Venue by its ccxt name: binanceusdm, bybit, okx, hyperliquid, ...")],
-    symbols: Annotated[Any, typer.Option(parser=_names, metavar="NAMES", help="BTC,ETH or BTC/USDT:USDT.")],
     out: Annotated[Path, typer.Option(help="Folder of the store; it only grows.")],
+    symbols: Annotated[
+        Any, typer.Option(parser=_names, metavar="NAMES", help="Such as BTC,ETH or BTC/USDT:USDT.")
+    ] = "",
     tables: Annotated[
-        Any, typer.Option(parser=_names, metavar="NAMES", help="perp,mark,index,funding,open_interest,depth.")
+        Any,
+        typer.Option(
+            parser=_names,
+            metavar="NAMES",
+            help="Some of perp, mark, index, funding, open_interest, depth, tiers, account.",
+        ),
     ] = "perp,mark,funding",
     since: Annotated[
         Any, typer.Option(parser=_instant, metavar="DATE", help="First instant, UTC; default: the last stored row.")
@@ -373,6 +380,7 @@ def fetch(
     ] = None,
     step: Annotated[str, typer.Option(help="Length of a bar: 1m, 5m, 1h, ...")] = "1h",
     quote: Annotated[str, typer.Option(help="Asset that perpetuals of a coin are quoted and settled in.")] = "USDT",
+    account: Annotated[str, typer.Option(help="Name to keep the account of the keys under.")] = "main",
     base_url: Annotated[str | None, typer.Option(help="Ask this address instead of the venue's.")] = None,
 ) -> None:
     """Download a market from a venue into a local store; run again, it goes on where it stopped."""
@@ -381,8 +389,9 @@ def fetch(
     from .live.fetch import FetchPlan
     from .live.fetch import fetch as run
 
-    plan = FetchPlan(symbols, tables, since, until, step, quote)
-    with open_exchange(exchange, base_url=base_url) as venue, _told_as_it_goes() as (say, show):
+    plan = FetchPlan(symbols, tables, since, until, step, quote, account)
+    private = bool({"tiers", "account"} & set(tables))
+    with open_exchange(exchange, base_url=base_url, private=private) as venue, _told_as_it_goes() as (say, show):
         try:
             report = run(plan, venue, out, say=say, show=show)
         except KeyboardInterrupt:

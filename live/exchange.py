@@ -96,6 +96,14 @@ class Exchange:
         digest, self._bytes = self._bytes.hexdigest(), hashlib.sha256()
         return digest
 
+    def require_keys(self) -> None:
+        """Raise VenueError where keys that the venue's account endpoints need were not in the environment."""
+        needed = [field for field, asked in self.api.requiredCredentials.items() if asked and field != "privateKey"]
+        missing = [KEY_VARIABLES.get(field, field) for field in needed if not getattr(self.api, field, None)]
+        if missing:
+            said = f"{self.name} needs {', '.join(missing)} in the environment"
+            raise VenueError(f"{said}; a key that may only read is enough")
+
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the ccxt exchange and return its result; passing failures are waited out.
 
@@ -176,7 +184,7 @@ def open_exchange(
     base_url
         Scheme, host and port that take the place of the venue's own, such as a recorded venue's on this machine.
     private
-        Whether account endpoints will be asked: reads the keys from the variables of `KEY_VARIABLES`.
+        Whether endpoints that want keys will be asked: takes those that the variables of `KEY_VARIABLES` hold.
     patience, sleep, clock
         See `Exchange`.
 
@@ -185,7 +193,7 @@ def open_exchange(
     InputError
         ccxt knows no such venue.
     VenueError
-        ccxt is not installed; keys that the venue needs are not set.
+        ccxt is not installed.
     """
     try:
         ccxt = importlib.import_module("ccxt")
@@ -195,22 +203,13 @@ def open_exchange(
         raise InputError("is not a venue of ccxt (binanceusdm, bybit, okx, hyperliquid, ...)", value=name)
     api = getattr(ccxt, name)({"enableRateLimit": True})
     api.has["fetchCurrencies"] = False  # a private endpoint at several venues, and not needed here
+    api.options["defaultType"] = "swap"
     _only_derivatives(api.options)
     if base_url is not None:
         api.urls["api"] = _moved(api.urls["api"], base_url.rstrip("/"))
-    if private:
-        _take_keys(api)
+    for field, variable in KEY_VARIABLES.items() if private else ():
+        setattr(api, field, os.environ.get(variable) or None)
     return Exchange(api, patience or Patience(), sleep, clock)
-
-
-def _take_keys(api: Any) -> None:
-    for field, variable in KEY_VARIABLES.items():
-        if os.environ.get(variable):
-            setattr(api, field, os.environ[variable])
-    needed = [field for field, asked in api.requiredCredentials.items() if asked and not getattr(api, field, None)]
-    missing = [KEY_VARIABLES.get(field, field) for field in needed if field != "privateKey"]
-    if missing:
-        raise VenueError(f"{api.id} needs {', '.join(missing)} in the environment; a key that may only read is enough")
 
 
 def _only_derivatives(options: dict[str, Any]) -> None:

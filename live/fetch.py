@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,10 +22,11 @@ from .fetch_report import Fetched, FetchReport, gaps_of
 from .fetch_tables import FUNDING_PACE, HISTORIES, HistoryWindow, iso
 from .order_books import LEVELS, depth_bands
 from .paging import Pace, history_pages
+from .snapshots import fetch_account, fetch_tiers
 from .symbols import Listing, listings
 from .venue_limits import BOOK_ROWS, BOTH_SIDES, KEPT_DAYS, UNITS_CHECKED, family
 
-TABLES = (*HISTORIES, "depth")
+TABLES = (*HISTORIES, "depth", "tiers", "account")
 DAY = 86_400_000
 PAGES_AN_APPEND = 20
 SHORTEST_INTEREST = 300_000
@@ -51,6 +53,8 @@ class FetchPlan:
         Length of a bar, as venues write it: 1m, 5m, 1h, ...
     quote
         Asset in which the perpetuals of coins are quoted and settled.
+    account
+        What the account of the table "account" is called here.
     levels
         Distances from the mid of depth bands, basis points.
     """
@@ -61,6 +65,7 @@ class FetchPlan:
     until: int | None = None
     step: str = "1h"
     quote: str = "USDT"
+    account: str = "main"
     levels: tuple[float, ...] = LEVELS
 
     def __post_init__(self) -> None:
@@ -154,6 +159,19 @@ class _Run:
             notes.append(f"open interest of {self.exchange.name} counts both sides of each contract")
         return tuple(notes)
 
+    def table(self, table: str, chosen: Sequence[Listing], markets: Mapping[str, Any]) -> Iterator[Fetched]:
+        folder = self.store.folder
+        if table == "tiers":
+            path = fetch_tiers(self.exchange, chosen, folder)
+            yield Fetched(table, "all", len(chosen), notes=(f"kept in {path.relative_to(folder)}",))
+        elif table == "account":
+            path = fetch_account(self.exchange, self.plan.account, folder)
+            yield Fetched(table, self.plan.account, 1, notes=(f"kept in {path.relative_to(folder)}",))
+        else:
+            for listing in chosen:
+                depth = table == "depth"
+                yield self.depth(listing, markets[listing.unified]) if depth else self.history(table, listing)
+
     def history(self, table: str, listing: Listing) -> Fetched:
         kind = HISTORIES[table]
         if not self.exchange.offers(kind.feature):
@@ -180,13 +198,13 @@ class _Run:
         known = appended.duplicates + window.twice
         return Fetched(table, listing.symbol, appended.new, known, gaps, first, last, (*notes, *more))
 
-    def depth(self, listing: Listing, market: dict[str, object]) -> Fetched:
+    def depth(self, listing: Listing, market: Mapping[str, Any]) -> Fetched:
         self._require_same_source("depth", listing.symbol)
         origin = f"{self.exchange.name} fetchOrderBook {listing.unified}"
         self.exchange.taken()
         book = self.exchange.call("fetch_order_book", listing.unified, BOOK_ROWS.get(self.venue))
         time = int(book["timestamp"] or self.exchange.now())
-        size = float(str(market.get("contractSize") or 1.0))
+        size = float(market.get("contractSize") or 1.0)
         inverse = bool(market.get("inverse"))
         bands = depth_bands(
             book["bids"], book["asks"], self.plan.levels, contract_size=size, inverse=inverse, source=origin
