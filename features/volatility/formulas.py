@@ -42,11 +42,11 @@ def volatility_formulas(bar_hours: float) -> Iterator[Formula]:
 
 
 def _ranges(name: str, window: int, bar_hours: float) -> Iterator[Formula]:
-    prices = tuple(column(price) for price in ("open", "high", "low", "close"))
-    value = log_per_hour(rogers_satchell(*prices, window), bar_hours)
+    open_, high, low, close = (column(price) for price in ("open", "high", "low", "close"))
+    value = log_per_hour(rogers_satchell(open_, high, low, close, window), bar_hours)
     said = f"Range volatility of the mark over {name}, free of drift"
     yield Formula(f"log_rogers_satchell_{name}", value, said, LOG_VOLATILITY, "Rogers and Satchell (1991)")
-    value = log_per_hour(yang_zhang(*prices, window), bar_hours)
+    value = log_per_hour(yang_zhang(open_, high, low, close, window), bar_hours)
     said = f"Range volatility of the mark over {name}, free of drift and of gaps between bars"
     yield Formula(f"log_yang_zhang_{name}", value, said, LOG_VOLATILITY, "Yang and Zhang (2000)")
 

@@ -1,0 +1,151 @@
+"""Every feature there is: the whole set for a market, and the page that says what each one means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..riskcore.errors import InputError
+from .clock import Clock
+from .correlation.absorption import AbsorptionStep
+from .correlation.downside import DownsideStep
+from .correlation.lead_lag import LeadLagStep
+from .correlation.matrix_step import CorrelationStep
+from .correlation.tails import TailDependenceStep
+from .correlation.turbulence import TurbulenceStep
+from .engine.bars import BarTable
+from .engine.feature_set import FeatureSet
+from .engine.formula import Formula
+from .engine.program import Program
+from .engine.step import Step
+from .families import PANEL, FormulaBars
+from .flow.formulas import flow_formulas
+from .flow.funding_clock import FundingClockStep
+from .flow.stress_index import StressIndexStep, with_columns
+from .flow.vpin import VpinStep
+from .liquidity.depth_steps import ThinnessStep, depth_formulas
+from .volatility.formulas import volatility_formulas
+from .volatility.har import HarStep
+from .volatility.season_step import DeseasonalisedStep, SeasonStep
+from .volatility.spike import SpikeStep
+
+YEAR = 8760.0
+MARKET_COINS = 2
+"""Symbols from which on there is a correlation."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which features a market allows.
+
+    Parameters
+    ----------
+    steps
+        Formulas as one program, then the other steps.
+    left_out
+        Features (or whole steps) that are not among them, and why.
+    """
+
+    steps: tuple[Step, ...]
+    left_out: Mapping[str, str]
+
+
+def every_feature(table: BarTable, extra: Sequence[Step] = ()) -> FeatureSet:
+    """All features that bars of this length, symbols and columns allow, and steps of one's own.
+
+    What reads a column the table does not have, and what needs a window that these bars do not fill, is left out:
+    `choose` says what and why.
+
+    Parameters
+    ----------
+    table
+        Bars like those the features will be fed.
+    extra
+        Steps of one's own, see `engine.step.Step`; formulas of one's own go into a `Program`.
+
+    Raises
+    ------
+    InputError
+        A feature of one's own that has the name of another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times = np.array(["2024-01-01T00"], "datetime64[ns]")
+    >>> prices = {name: np.array([[5.0]]) for name in ("open", "high", "low", "close")}
+    >>> features = every_feature(BarTable(times, np.timedelta64(1, "h"), ("BTC",), prices))
+    >>> "jump_statistic_24h" in features.names, "taker_imbalance_4h" in features.names
+    (True, False)
+    """
+    return FeatureSet([*choose(table).steps, *extra])
+
+
+def choose(table: BarTable) -> Choice:
+    """The features for bars of this length, symbols and columns, and what is left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times = np.array(["2024-01-01T00"], "datetime64[ns]")
+    >>> prices = {name: np.array([[5.0]]) for name in ("open", "high", "low", "close")}
+    >>> left_out = choose(BarTable(times, np.timedelta64(1, "h"), ("BTC",), prices)).left_out
+    >>> left_out["funding_last"], left_out["correlation"]
+    ('no funding_rate', 'needs two symbols')
+    """
+    left_out: dict[str, str] = {}
+    formulas = [one for one in formulas_of(table) if not _lacks(one.name, one.inputs, table, left_out)]
+    steps: list[Step] = [Program(formulas, table.step)]
+    for name, make in _makers(table).items():
+        try:
+            step = make()
+        except InputError as failure:
+            left_out[name] = str(failure)
+            continue
+        if not any([_lacks(one.name, one.inputs, table, left_out) for one in step.declarations]):
+            steps.append(step)
+    if len(table.symbols) < MARKET_COINS:
+        left_out["correlation"] = "needs two symbols"
+    return Choice(tuple(steps), left_out)
+
+
+def formulas_of(table: BarTable) -> list[Formula]:
+    """Every formula for bars of this length, each name once."""
+    bars = FormulaBars(table.bar_hours, frozenset(table.columns))
+    found = [one for family in PANEL for one in family(bars)]
+    found += [*volatility_formulas(bars.bar_hours), *flow_formulas(bars.bar_hours)]
+    if bars.levels:
+        found += depth_formulas([float(level) for level in bars.levels], bars.bar_hours)
+    return list({one.name: one for one in found}.values())
+
+
+def _makers(table: BarTable) -> dict[str, Callable[[], Step]]:
+    hours, columns = table.bar_hours, frozenset(table.columns)
+    levels = tuple(float(level) for level in FormulaBars(hours, columns).levels)
+    makers: dict[str, Callable[[], Step]] = {
+        "season": lambda: SeasonStep(hours),
+        "season, volatility without it": lambda: DeseasonalisedStep(hours),
+        "HAR": lambda: HarStep(hours),
+        "spikes": lambda: SpikeStep(HarStep(hours, half_life_hours=YEAR)),
+        "funding clock": FundingClockStep,
+        "VPIN": VpinStep,
+        "stress index": lambda: StressIndexStep(with_columns(tuple(columns))),
+    }
+    if levels:
+        makers["thinness"] = lambda: ThinnessStep(levels, hours)
+    if len(table.symbols) >= MARKET_COINS:
+        makers |= {
+            "correlation matrix": lambda: CorrelationStep(hours),
+            "absorption": lambda: AbsorptionStep(hours),
+            "turbulence": lambda: TurbulenceStep(hours),
+            "downside correlation": lambda: DownsideStep(hours),
+            "tail dependence": lambda: TailDependenceStep(hours),
+            "lead and lag": lambda: LeadLagStep(hours),
+        }
+    return makers | {"clock": Clock}
+
+
+def _lacks(name: str, inputs: Sequence[str], table: BarTable, left_out: dict[str, str]) -> bool:
+    lacking = [column for column in inputs if column not in table.columns]
+    if lacking:
+        left_out[name] = f"no {', '.join(lacking)}"
+    return bool(lacking)

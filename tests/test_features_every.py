@@ -1,0 +1,105 @@
+"""Every feature there is, together: a week of real bars live, restored and in batch; no look ahead."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import step_parity
+from test_features_engine import draw_table
+
+from margincast.features.bar_table import bar_table
+from margincast.features.catalogue import choose, every_feature
+from margincast.features.engine.bars import BarTable
+from margincast.features.engine.expression import column
+from margincast.features.engine.external import ExternalSeries, with_series
+from margincast.features.engine.formula import Formula
+from margincast.features.engine.operations import ewma
+from margincast.features.engine.program import Program
+from margincast.features.readers.folder import read_market_folder
+from margincast.riskcore.errors import InputError
+
+SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+HOUR = np.timedelta64(1, "h")
+BARS, WEEK = 4200, 168 + 24
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Real hourly bars where there are any; the columns they lack (and all without them) are drawn, not real."""
+    drawn = draw_table(21, bars=BARS, symbols=5)
+    rng = np.random.default_rng(22)
+    forced = {f"liquidated_{side}": rng.lognormal(8, 2, (BARS, 5)) for side in ("long", "short")}
+    columns = {**drawn.columns, **forced, "liquidation_events": rng.poisson(40, (BARS, 5)) * 1.0}
+    if not (SHARED / "data" / "binance_1h").is_dir():
+        return BarTable(drawn.times, HOUR, drawn.symbols, columns)
+    real = bar_table(read_market_folder(SHARED / "data" / "binance_1h"))
+    columns |= {name: values[-BARS:] for name, values in real.columns.items()}
+    return BarTable(real.times[-BARS:], HOUR, real.symbols, columns)
+
+
+@pytest.fixture(scope="module")
+def features(table):
+    return every_feature(table)
+
+
+@pytest.fixture(scope="module")
+def week(features, table):
+    return features.batch(table, np.arange(BARS - WEEK, BARS + 1))
+
+
+def test_nothing_is_left_out_of_a_market_that_has_everything(table, features):
+    assert choose(table).left_out == {}
+    assert len(features.names) == len(set(features.names)) > 150
+    lacking = [one.name for one in features.declarations if not (one.summary and one.unit and one.missing)]
+    assert lacking == []
+
+
+def test_every_feature_is_known_in_the_last_week(week):
+    unknown = [name for name in week.names if np.isnan(week.column(name)).all()]
+    assert unknown == []
+    infinite = [name for name in week.names if np.isinf(week.column(name)).any()]
+    assert infinite == []
+
+
+def test_a_week_live_with_restarts_is_the_batch_bit_for_bit(table, features, week):
+    live, said = features.live(table.symbols), []
+    for bar in range(BARS):
+        live.update(table.row(bar))
+        if bar >= BARS - WEEK - 1:
+            said.append(live.values())
+            if bar % 25 == 0:
+                live = features.restored(live.checkpoint())
+    agree = step_parity.same(np.stack(said), week.values)
+    assert [week.names[k] for k in np.flatnonzero(~agree.all(axis=(0, 1)))] == []
+
+
+def test_no_feature_sees_what_has_not_closed(table, features, week):
+    first = BARS - WEEK + 12  # a seasonal feature answers a week later
+    other = features.batch(step_parity.with_another_future(table, first, seed=4), week.bars)
+    moved = ~step_parity.same(other.values, week.values)
+    early = week.bars <= first
+    assert [week.names[k] for k in np.flatnonzero(moved[early].any(axis=(0, 1)))] == []
+    still = [week.names[k] for k in np.flatnonzero(~moved[~early].any(axis=(0, 1)))]
+    assert still == ["hour_sin", "hour_cos", "week_sin", "week_cos"]
+
+
+def test_features_and_series_of_ones_own_stand_beside_the_others(table):
+    fear = ExternalSeries("fear", table.times[::24], np.linspace(0, 100, len(table.times[::24])), lag=HOUR)
+    joined = with_series(table, [fear])
+    own = Program([Formula("calm_fear", ewma(column("series_fear"), 48.0), "Mean fear", "0 to 100")], HOUR)
+    features = every_feature(joined, [own])
+    last = features.batch(joined, np.array([BARS])).column("calm_fear")
+    assert np.allclose(last, last[0, 0]) and 95.0 < last[0, 0] < 100.0
+    with pytest.raises(InputError, match="two features have this name"):
+        every_feature(joined, [own, own])
+
+
+def test_what_a_market_lacks_is_said():
+    drawn = draw_table(1, bars=30, symbols=1)
+    few = {name: drawn.columns[name] for name in ("open", "high", "low", "close")}
+    choice = choose(BarTable(drawn.times, HOUR, drawn.symbols, few))
+    assert choice.left_out["funding_last"] == "no funding_rate"
+    assert choice.left_out["correlation"] == "needs two symbols"
+    names = {one.name for step in choice.steps for one in step.declarations}
+    assert not names & set(choice.left_out)
