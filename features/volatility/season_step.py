@@ -22,7 +22,9 @@ SEASON_DAYS, SEASON_WEEKS = 28, 12
 AHEAD_HOURS = {"1h": 1.0, "4h": 4.0, "24h": DAY_HOURS}
 DESEASONALISED_HOURS = {"last": 0.0, "6h": 6.0, "24h": DAY_HOURS}
 INPUTS = ("high", "low")
-SEASON_SOURCE = "T. Andersen and T. Bollerslev, Intraday periodicity and volatility persistence, J. Empirical Finance 4"
+SEASON_SOURCE = (
+    "T. Andersen and T. Bollerslev, Intraday periodicity and volatility persistence, J. Empirical Finance 4 (1997)"
+)
 
 
 def bars_in(hours: float, bar_hours: float) -> int:
