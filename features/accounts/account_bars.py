@@ -18,7 +18,7 @@ from ..engine.bars import BarTable
 from ..engine.step import State
 from .events import AccountEvents
 from .rebuild import apply_events, book_of, start_accounts
-from .replay_kernel import FLOWS
+from .replay_kernel import NEVER
 
 FLOW_COLUMNS = ("deposits", "withdrawals", "trades", "turnover", "reducing", "wins", "losses", "liquidations")
 
@@ -31,6 +31,7 @@ ACCOUNT_COLUMNS: dict[str, str] = {
     "wins": "fills within the bar that realised a profit, count",
     "losses": "fills within the bar that realised a loss, count",
     "liquidations": "liquidations of the account reported within the bar, count",
+    "deposit_age": "hours from the last deposit to the close; NaN before the first",
     "equity": "equity at the close, base asset; NaN where a position or balance has no price then",
     "maintenance": "maintenance margin at the close, base asset; NaN as equity",
     "notional": "sum of absolute notionals at the close, base asset; NaN as equity",
@@ -118,8 +119,9 @@ def close_bar(
     rules, covariance
         As in `account_bars`, `covariance` for this bar.
     """
-    row = {name: state["flow"][:, place].copy() for place, name in enumerate(FLOW_COLUMNS[:FLOWS])}
+    row = {name: state["flow"][:, place].copy() for place, name in enumerate(FLOW_COLUMNS)}
     clear_flows(state)
+    row["deposit_age"] = _hours_since(state["last_deposit"], market.time)
     book = book_of(state, accounts, history.instruments, lots)
     priced = np.flatnonzero(is_priced(book, market))
     row |= {name: np.full(len(accounts), np.nan) for name in ("equity", "maintenance", "notional", "risk")}
@@ -132,6 +134,11 @@ def close_bar(
             hours = float(history.step / np.timedelta64(1, "h"))
             row["risk"][priced] = _risk(own, market, history, rules, covariance) / np.sqrt(hours)
     return row
+
+
+def _hours_since(instant: IntArray, now: np.datetime64) -> FloatArray:
+    past = np.asarray(now, "datetime64[ns]").astype(np.int64) - np.where(instant == NEVER, 0, instant)
+    return np.where(instant == NEVER, np.nan, past / 3.6e12)
 
 
 def is_priced(book: AccountBook, market: MarketState) -> BoolArray:

@@ -18,7 +18,7 @@ from ...riskcore.errors import InputError
 from ...riskcore.instruments import InstrumentTable
 from ..engine.step import State
 from .events import AccountEvents, Kind
-from .replay_kernel import FAULTS, FLOWS, NEVER, StateArrays, replay
+from .replay_kernel import CASH_ROUNDING, FAULTS, FLOWS, NEVER, StateArrays, replay
 
 
 def start_accounts(accounts: int, instruments: InstrumentTable) -> State:
@@ -111,12 +111,16 @@ def rebuild(events: AccountEvents, *, state: State | None = None) -> State:
 
 
 def balances(state: State) -> FloatArray:
-    """Balance of each account in each asset, (A, S): opening, deposits less withdrawals, profit, less fees, funding."""
+    """Balance of each account in each asset, (A, S): opening, deposits less withdrawals, profit, less fees, funding.
+
+    What is smaller than the rounding of the money moved (1e-10 of it) is zero: an account that was emptied is empty.
+    """
     money = state["opening"] + state["deposited"]
     money = money - state["withdrawn"]
     money = money + state["realised"]
     money = money - state["fees"]
-    return np.asarray(money + state["funding"])
+    money = money + state["funding"]
+    return np.where(np.abs(money) > CASH_ROUNDING * state["moved"], money, 0.0)
 
 
 def book_of(

@@ -224,7 +224,8 @@ def _fills_of_liquidations(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     told = columns["kind"] == Kind.LIQUIDATION
     when = set(zip(columns["account"][told].tolist(), columns["time"][told].tolist(), strict=True))
     pairs = zip(columns["account"].tolist(), columns["time"].tolist(), strict=True)
-    return np.array([pair in when for pair in pairs]) & (columns["kind"] == Kind.TRADE)
+    theirs = np.array([pair in when for pair in pairs], np.bool_)
+    return theirs & np.asarray(columns["kind"] == Kind.TRADE)
 
 
 def _notes(tables: list[EventTable], events: AccountEvents) -> tuple[str, ...]:
