@@ -197,7 +197,7 @@ def test_a_window_does_not_depend_on_where_the_history_begins():
     assert len(windows) > 15
     program = Program(windows, HOUR)
     whole = program.batch(table, np.arange(400, 801))
-    later = BarTable(table.times[150:], HOUR, table.symbols, {name: c[150:] for name, c in table.columns.items()})
+    later = table.part(150, len(table))
     np.testing.assert_array_equal(program.batch(later, np.arange(250, 651)), whole)
 
 
@@ -206,8 +206,8 @@ def test_a_batch_is_gone_on_with_as_a_stream():
     program = panel_program(table)
     whole = program.batch(table, np.arange(301))
     state = program.start(table.symbols)
-    first = BarTable(table.times[:200], HOUR, table.symbols, {name: c[:200] for name, c in table.columns.items()})
-    program.advance(state, first, np.zeros(0, np.int64))
+    first = table.part(0, 200)
+    program.run(state, first, np.zeros(0, np.int64))
     for bar in range(200, 300):
         program.update(state, table.row(bar))
         assert step_parity.same(program.read(state), whole[bar + 1]).all()
@@ -298,7 +298,10 @@ def test_a_set_is_the_same_live_and_restored():
     frame = features.batch(table)
     assert step_parity.same(live_values(features, table, 41), frame.values).all()
     warm = features.live(table.symbols)
-    warm.warm_up(table)
+    blocks = [table.part(k, min(k + 90, 400)) for k in range(0, 400, 90)]
+    parts = [warm.run(block) for block in blocks]
+    assert step_parity.same(np.concatenate([part.values for part in parts]), frame.values).all()
+    assert (np.concatenate([part.times for part in parts]) == frame.times).all()
     assert step_parity.same(warm.values(), frame.values[-1]).all()
     assert warm.read()["hour_sin"][0] == frame.column("hour_sin")[-1, 0]
 
@@ -307,7 +310,7 @@ def test_a_checkpoint_that_is_not_one_is_refused():
     table = draw_table(6, bars=30)
     features = FeatureSet([panel_program(table)])
     live = features.live(table.symbols)
-    live.warm_up(table)
+    live.run(table)
     content = live.checkpoint()
     for broken in (b"", b"nonsense", content[: len(content) // 2], content[:-9]):
         with pytest.raises(InputError, match="is not a whole checkpoint"):
@@ -331,7 +334,7 @@ def test_a_live_set_refuses_a_bar_out_of_turn_and_keeps_its_state():
             live.update(table.row(bar))
     assert step_parity.same(live.values(), before).all()
     with pytest.raises(InputError, match="bars must go on at"):
-        live.warm_up(table)
+        live.run(table)
 
 
 def test_a_set_names_the_column_that_is_lacking():

@@ -148,6 +148,11 @@ class BarTable:
         """Length of a bar in hours."""
         return float(self.step / np.timedelta64(1, "h"))
 
+    def part(self, first: int, last: int) -> BarTable:
+        """Bars first .. last - 1 as a table of their own."""
+        columns = {name: values[first:last] for name, values in self.columns.items()}
+        return BarTable(self.times[first:last], self.step, self.symbols, columns)
+
     def row(self, bar: int) -> BarRow:
         """Bar `bar` as a stream would bring it."""
         opened = self.times[bar]

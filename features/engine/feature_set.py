@@ -13,7 +13,7 @@ from ...riskcore.arrays import FloatArray, IntArray
 from ...riskcore.errors import InputError
 from ..frame import FeatureFrame
 from .bars import BarRow, BarTable
-from .step import Declaration, State, Step, run_step
+from .step import Declaration, State, Step, run_on, run_step
 
 FORMAT = 1
 ABOUT = "about"
@@ -73,10 +73,13 @@ class FeatureSet:
         InputError
             The table lacks a column that a feature reads.
         """
-        self._require(table.columns)
+        self.require(table.columns)
         rows = np.arange(1, len(table) + 1) if at is None else np.asarray(at, np.int64)
-        values = np.concatenate([run_step(step, table, rows) for step in self.steps], axis=2)
-        times = table.times[rows - 1] + table.step
+        return self.frame(table, rows, np.concatenate([run_step(step, table, rows) for step in self.steps], axis=2))
+
+    def frame(self, table: BarTable, rows: IntArray, values: FloatArray) -> FeatureFrame:
+        """Values at these rows of a table, shape (m, n_symbols, n_features), as a frame."""
+        times = table.times[0] + rows * table.step
         return FeatureFrame(times, rows, table.symbols, self.names, values)
 
     def live(self, symbols: Sequence[str]) -> LiveFeatures:
@@ -108,7 +111,8 @@ class FeatureSet:
         closed = None if about["closed"] is None else np.datetime64(about["closed"], "ns")
         return LiveFeatures(self, symbols, states, closed)
 
-    def _require(self, columns: Mapping[str, object]) -> None:
+    def require(self, columns: Mapping[str, object]) -> None:
+        """Raise InputError unless every column that a feature reads is there."""
         lacking = [name for name in self.inputs if name not in columns]
         if lacking:
             users = [one.name for one in self.declarations if lacking[0] in one.inputs]
@@ -171,21 +175,37 @@ class LiveFeatures:
         values = self.values()
         return {name: values[:, place] for place, name in enumerate(self.features.names)}
 
-    def warm_up(self, table: BarTable) -> None:
-        """Take in a whole table of bars, the first of which follows what has been seen.
+    def run(self, table: BarTable, at: IntArray | None = None) -> FeatureFrame:
+        """Take in a whole table of bars that follow what has been seen, and give features as `FeatureSet.batch` does.
+
+        Tables one after the other give what one table of all their bars does: a market larger than memory in blocks,
+        or a history before a stream begins.
+
+        Parameters
+        ----------
+        table
+            Bars; the first opens where the last one closed.
+        at
+            Rows wanted, counted from the table's first bar; default: one a bar, 1 .. T.
 
         Raises
         ------
         InputError
-            The table has other symbols, or does not begin where the last bar closed.
+            The table has other symbols, lacks a column, or does not begin where the last bar closed. Nothing has been
+            taken in then.
         """
         if table.symbols != self.symbols:
             raise InputError("the table has other symbols", column="symbols", value=", ".join(table.symbols))
         if self.closed is not None and len(table) and table.times[0] != self.closed:
             expected = f"bars must go on at {self.closed}"
             raise InputError(expected, row=0, column="times", value=str(table.times[0]))
-        for bar in range(len(table)):
-            self.update(table.row(bar))
+        self.features.require(table.columns)
+        rows = np.arange(1, len(table) + 1) if at is None else np.asarray(at, np.int64)
+        pairs = zip(self.features.steps, self._states, strict=True)
+        values = np.concatenate([run_on(step, state, table, rows) for step, state in pairs], axis=2)
+        if len(table):
+            self.closed = table.times[-1] + table.step
+        return self.features.frame(table, rows, values)
 
     def checkpoint(self) -> bytes:
         """The state as bytes (an .npz file, no pickle) for `FeatureSet.restored`."""

@@ -106,9 +106,9 @@ class Program:
 
     def batch(self, table: BarTable, at: IntArray) -> FloatArray:
         """All wanted rows at once, see `run_step`."""
-        return self.advance(self.start(table.symbols), table, at)
+        return self.run(self.start(table.symbols), table, at)
 
-    def advance(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
+    def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
         """Take in a whole table after what the state has seen, and return the rows wanted, as in `run_step`.
 
         Row i of the result's `at` counts from the table's first bar; row 0 is what the state said before it.
