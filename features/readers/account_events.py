@@ -225,7 +225,8 @@ def _fills_of_liquidations(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     when = set(zip(columns["account"][told].tolist(), columns["time"][told].tolist(), strict=True))
     pairs = zip(columns["account"].tolist(), columns["time"].tolist(), strict=True)
     theirs = np.array([pair in when for pair in pairs], np.bool_)
-    return theirs & np.asarray(columns["kind"] == Kind.TRADE)
+    trades: np.ndarray = columns["kind"] == Kind.TRADE
+    return np.asarray(theirs & trades)
 
 
 def _notes(tables: list[EventTable], events: AccountEvents) -> tuple[str, ...]:
