@@ -386,8 +386,8 @@ def fetch(
     """Download a market from a venue into a local store; run again, it goes on where it stopped."""
     from .live.console import show_fetched
     from .live.exchange import open_exchange
-    from .live.fetch import FetchPlan
     from .live.fetch import fetch as run
+    from .live.fetch_plan import FetchPlan
 
     plan = FetchPlan(symbols, tables, since, until, step, quote, account)
     private = bool({"tiers", "account"} & set(tables))

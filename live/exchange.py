@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import importlib
+import json
 import os
 import re
 import time
@@ -145,7 +146,7 @@ class Exchange:
 
         def strict(url: str, *more: Any) -> Any:
             reply = fetch(url, *more)
-            if not isinstance(reply, dict | list):
+            if not isinstance(reply, dict | list) and not _is_json(reply):
                 raise self._errors.BadResponse(f"{self.name}: the reply is not JSON: {str(reply)[:60]!r}")
             return reply
 
@@ -225,6 +226,15 @@ def _moved(urls: Any, base: str) -> Any:
     if isinstance(urls, dict):
         return {key: _moved(url, base) for key, url in urls.items()}
     return re.sub(r"^https?://[^/]+", base, urls) if isinstance(urls, str) else urls
+
+
+def _is_json(text: Any) -> bool:
+    """Whether a reply that ccxt left as text is JSON all the same: a bare word or number."""
+    try:
+        json.loads(text)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _one_line(failure: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +46,14 @@ class Fetched:
     first: int | None = None
     last: int | None = None
     notes: tuple[str, ...] = ()
+
+    def noted(self, *notes: str) -> Fetched:
+        """The same with more to be said."""
+        return replace(self, notes=(*self.notes, *notes))
+
+    def covering(self, first: int, last: int, gaps: tuple[Gap, ...]) -> Fetched:
+        """The same with the rows that the store now holds of the range."""
+        return replace(self, first=first, last=last, gaps=gaps)
 
 
 @dataclass(frozen=True)

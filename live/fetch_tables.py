@@ -95,6 +95,11 @@ class HistoryWindow:
         return f"{self.exchange.name} {self.kind.feature} {self.listing.unified}{step}"
 
     @property
+    def shift(self) -> int:
+        """From the venue's times to the stored ones, milliseconds: the index price of a bar is known at its close."""
+        return self.pace.spacing if self.name == "index" else 0
+
+    @property
     def most(self) -> int:
         """Rows that fit in one reply."""
         return PAGE_ROWS.get(family(self.exchange.name), {}).get(self.name, CAREFUL)
@@ -119,9 +124,8 @@ class HistoryWindow:
         return inside
 
     def frame(self, rows: FloatArray) -> pd.DataFrame:
-        """Rows as a frame for the store. The index price of a bar is known at its close and stamped so."""
-        times = rows[:, 0] + (self.pace.spacing if self.name == "index" else 0)
-        stamps = pd.to_datetime(times.astype(np.int64), unit="ms", utc=True).as_unit("ns")
+        """Rows as a frame for the store."""
+        stamps = pd.to_datetime((rows[:, 0] + self.shift).astype(np.int64), unit="ms", utc=True).as_unit("ns")
         numbers = dict(zip(self.kind.columns, rows[:, 1:].T, strict=True))
         return pd.DataFrame({"timestamp": stamps, "symbol": self.listing.symbol, **numbers})
 

@@ -10,6 +10,7 @@ from typing import Any
 from ..training.atomic import make_folder, write_atomically
 from .exchange import Exchange, VenueError
 from .symbols import Listing
+from .venue_limits import MOST_POSITIONS, POSITION_QUERIES, family
 
 
 def fetch_account(exchange: Exchange, account: str, folder: str | Path) -> Path:
@@ -23,7 +24,7 @@ def fetch_account(exchange: Exchange, account: str, folder: str | Path) -> Path:
     Raises
     ------
     VenueError
-        Keys are not set, the venue lacks an endpoint or refuses the keys.
+        Keys are not set, the venue lacks an endpoint or refuses the keys, or more positions than a reply holds.
     """
     exchange.require_keys()
     for feature in ("fetchBalance", "fetchPositions"):
@@ -35,7 +36,7 @@ def fetch_account(exchange: Exchange, account: str, folder: str | Path) -> Path:
         "account": account,
         "retrieved": exchange.instant(),
         "balance": exchange.call("fetch_balance"),
-        "positions": exchange.call("fetch_positions"),
+        "positions": _positions(exchange),
     }
     return _kept(Path(folder) / "accounts", f"{exchange.name}-{account}", exchange, content)
 
@@ -65,6 +66,16 @@ def fetch_tiers(exchange: Exchange, listings: Sequence[Listing], folder: str | P
         raise VenueError(f"{exchange.name} gives no leverage tiers of {', '.join(missing)}")
     chosen = {name: tiers[name] for name in names}
     return _kept(Path(folder) / "tiers", exchange.name, exchange, chosen)
+
+
+def _positions(exchange: Exchange) -> list[Any]:
+    venue, found = family(exchange.name), []
+    for query in POSITION_QUERIES.get(venue, ({},)):
+        positions = exchange.call("fetch_positions", None, query)
+        if len(positions) >= MOST_POSITIONS.get(venue, len(positions) + 1):
+            raise VenueError(f"{exchange.name} may have more positions than the {len(positions)} of one reply")
+        found += positions
+    return found
 
 
 def _kept(folder: Path, name: str, exchange: Exchange, content: Any) -> Path:

@@ -28,6 +28,14 @@ END_PARAMETER: dict[str, dict[str, str]] = {"okx": {"funding": "after"}}
 BOOK_ROWS: dict[str, int] = {"binance": 1000, "bybit": 500, "okx": 400}
 """Prices a side of the deepest order book; elsewhere what ccxt asks for."""
 
+POSITION_QUERIES: dict[str, tuple[dict[str, str], ...]] = {
+    "bybit": ({"settleCoin": "USDT"}, {"settleCoin": "USDC"}, {"subType": "inverse"})
+}
+"""Parameters of the requests that together list all positions, where one request does not."""
+
+MOST_POSITIONS: dict[str, int] = {"bybit": 200}
+"""Positions one reply may hold, where a venue has a limit."""
+
 UNITS_CHECKED = frozenset({"binance", "bybit", "okx", "hyperliquid"})
 """Venues whose volume and open interest were seen to be in coins as ccxt returns them."""
 

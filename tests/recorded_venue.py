@@ -96,6 +96,8 @@ class BinanceUsdm(RecordedVenue):
     """Earliest rows of a window first, and the earliest are kept where it holds too many."""
 
     name = "binanceusdm"
+    mode = "cross"
+    """Which of the recorded accounts is asked for: cross or isolated."""
     FILES = {
         "klines": ("klines_{symbol}_{interval}", 0),
         "markPriceKlines": ("markPriceKlines_{symbol}_{interval}", 0),
@@ -110,6 +112,8 @@ class BinanceUsdm(RecordedVenue):
             return {"serverTime": self.milliseconds()}
         if name == "depth":
             return recorded(self.name, "depth_BTCUSDT")
+        if name in ("account", "positionRisk"):
+            return recorded(self.name, f"{name}_{self.mode}")
         if name not in self.FILES:
             return recorded(self.name, name)
         file, key = self.FILES[name]
@@ -133,7 +137,19 @@ class Bybit(RecordedVenue):
     def reply(self, path, query):
         return {"retCode": 0, "retMsg": "OK", "result": self.result(path, query), "time": self.milliseconds()}
 
+    def account(self, path, query):
+        if path.endswith("/user/query-api"):
+            return {"unified": 0, "uta": 1}
+        if path.endswith("/account/info"):
+            return {"unifiedMarginStatus": 6, "marginMode": "ISOLATED_MARGIN"}
+        if path.endswith("/wallet-balance"):
+            return recorded(self.name, "wallet-balance")
+        usdt = query.get("settleCoin") == "USDT"
+        return recorded(self.name, "position-list_USDT") if usdt else {"list": [], "nextPageCursor": ""}
+
     def result(self, path, query):
+        if "/v5/market/" not in path:
+            return self.account(path, query)
         name = path.split("/v5/market/")[1]
         if name == "time":
             seconds = self.milliseconds() // 1000
@@ -150,11 +166,31 @@ class Bybit(RecordedVenue):
         return {"symbol": query["symbol"], "list": inside[: min(self.most, int(query.get("limit", 200)))]}
 
 
+class Hyperliquid(RecordedVenue):
+    """One endpoint for everything; what is asked for stands in the body."""
+
+    name = "hyperliquid"
+
+    def reply(self, path, query):
+        if query["type"] == "userAbstraction":
+            return "disabled"
+        if query["type"] == "exchangeStatus":
+            return {"time": self.milliseconds(), "specialStatuses": None}
+        return recorded(self.name, query["type"])
+
+
 def _handler(venue: RecordedVenue):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             asked = urlsplit(self.path)
-            status, headers, body = venue.answer(asked.path, dict(parse_qsl(asked.query)))
+            self.answer(asked.path, dict(parse_qsl(asked.query)))
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer(self.path, json.loads(body))
+
+        def answer(self, path, query):
+            status, headers, body = venue.answer(path, query)
             self.send_response(status)
             usual = {"Content-Type": "application/json", "Content-Length": str(len(body))}
             for name, value in (usual | headers).items():

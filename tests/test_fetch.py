@@ -14,9 +14,10 @@ from recorded_venue import HOUR, MIDNIGHT, BinanceUsdm, Bybit, Time, recorded
 from margincast.features.readers.folder import read_market_folder
 from margincast.features.readers.store_records import append_records
 from margincast.features.readers.stored_tables import read_stored
-from margincast.live import fetch as fetching
+from margincast.live import page_appends
 from margincast.live.exchange import open_exchange
-from margincast.live.fetch import FetchPlan, fetch
+from margincast.live.fetch import fetch
+from margincast.live.fetch_plan import FetchPlan
 from margincast.live.fetch_report import Gap
 from margincast.live.venue_limits import PAGE_ROWS
 from margincast.riskcore.errors import InputError
@@ -31,7 +32,7 @@ def small_pages(monkeypatch):
     """Windows of seven rows, an append for each."""
     small = {name: dict.fromkeys(tables, 7) for name, tables in PAGE_ROWS.items()}
     monkeypatch.setattr("margincast.live.fetch_tables.PAGE_ROWS", small)
-    monkeypatch.setattr(fetching, "PAGES_AN_APPEND", 1)
+    monkeypatch.setattr(page_appends, "PAGES_AN_APPEND", 1)
 
 
 def run(venue, folder, symbols=("BTC",), tables=("perp",), since=MIDNIGHT, show=lambda step: None, **plan):
@@ -187,14 +188,16 @@ def test_provenance_says_where_each_row_comes_from(tmp_path):
 
 CHILD = """
 import sys
-from margincast.live import fetch as fetching, fetch_tables
+from margincast.live import fetch_tables, page_appends
 from margincast.live.exchange import open_exchange
-fetching.PAGES_AN_APPEND = 1
+from margincast.live.fetch import fetch
+from margincast.live.fetch_plan import FetchPlan
+page_appends.PAGES_AN_APPEND = 1
 fetch_tables.PAGE_ROWS = {"binance": dict.fromkeys(("perp", "funding"), 7)}
-plan = fetching.FetchPlan(("BTC", "ETH"), ("perp", "funding"), int(sys.argv[3]))
+plan = FetchPlan(("BTC", "ETH"), ("perp", "funding"), int(sys.argv[3]))
 clock = lambda: float(sys.argv[4])
 with open_exchange("binanceusdm", base_url=sys.argv[1], sleep=lambda s: None, clock=clock) as venue:
-    fetching.fetch(plan, venue, sys.argv[2], say=print, show=lambda step: None)
+    fetch(plan, venue, sys.argv[2], say=print, show=lambda step: None)
 """
 
 
@@ -223,7 +226,7 @@ def test_a_killed_run_and_another_make_the_store_of_one_run(path, tmp_path):
 
 
 def test_ctrl_c_keeps_the_pages_that_were_read(tmp_path, monkeypatch, small_pages):
-    monkeypatch.setattr(fetching, "PAGES_AN_APPEND", 100)
+    monkeypatch.setattr(page_appends, "PAGES_AN_APPEND", 100)
     pages = []
 
     def stop_at_the_third(step):
@@ -290,10 +293,26 @@ def test_a_store_is_of_one_venue_and_one_step(tmp_path):
             run(other, tmp_path)
 
 
+def test_open_interest_goes_on_at_the_step_the_store_has(tmp_path):
+    """An archive gives it every five minutes, whatever the bars are."""
+    with BinanceUsdm(Time()) as venue:
+        run(venue, tmp_path, tables=("open_interest",), until=MIDNIGHT + 20 * HOUR)
+        report, _ = run(venue, tmp_path, tables=("open_interest",), since=None, step="5m")
+    assert report.rows[0].notes == ("every 1h, as the store has it",) and report.rows[0].new == 53
+
+
 def test_a_start_is_needed_where_there_is_none_to_go_on_from(tmp_path):
     with BinanceUsdm(Time()) as venue, pytest.raises(InputError, match="no perp of BTC to go on from"):
         run(venue, tmp_path, since=None)
     assert TableStore(tmp_path).last("perp", "BTC") is None
+
+
+def test_a_run_of_many_appends_leaves_few_files(tmp_path, small_pages, monkeypatch):
+    monkeypatch.setattr(page_appends, "CROWD", 5)
+    with BinanceUsdm(Time()) as venue:
+        run(venue, tmp_path)
+    assert len(list((tmp_path / "perp").rglob("*.parquet"))) == 1 and len(append_records(tmp_path, "perp")) == 11
+    assert stored(tmp_path, "perp", "BTC") == expected(BinanceUsdm, "perp", "BTCUSDT")
 
 
 def test_nothing_is_due_yet(tmp_path):

@@ -8,7 +8,8 @@ from recorded_venue import BinanceUsdm, Time, recorded
 
 from margincast.features.readers.stored_tables import read_stored
 from margincast.live.exchange import open_exchange
-from margincast.live.fetch import FetchPlan, fetch
+from margincast.live.fetch import fetch
+from margincast.live.fetch_plan import FetchPlan
 from margincast.live.order_books import LEVELS, depth_bands
 from margincast.riskcore.errors import InputError
 

@@ -8,9 +8,10 @@ from recorded_venue import HOUR, MIDNIGHT, BinanceUsdm, Bybit, Fault, Time, reco
 
 from margincast.features.readers.stored_tables import read_stored
 from margincast.live import exchange as exchanges
-from margincast.live import fetch as fetching
+from margincast.live import page_appends
 from margincast.live.exchange import VenueError, open_exchange
-from margincast.live.fetch import FetchPlan, fetch
+from margincast.live.fetch import fetch
+from margincast.live.fetch_plan import FetchPlan
 from margincast.live.rate_limit import Patience
 from margincast.riskcore.errors import InputError
 
@@ -285,19 +286,20 @@ def test_open_exchange_says_what_is_missing(monkeypatch):
 def test_keys_are_read_from_the_environment_and_never_shown(monkeypatch):
     for variable in exchanges.KEY_VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
-    with pytest.raises(
-        VenueError, match="okx needs MARGINCAST_API_KEY, MARGINCAST_API_SECRET, MARGINCAST_API_PASSWORD"
-    ):
-        open_exchange("okx", private=True)
+    needed = "okx needs MARGINCAST_API_KEY, MARGINCAST_API_SECRET, MARGINCAST_API_PASSWORD"
+    with open_exchange("okx", private=True) as exchange, pytest.raises(VenueError, match=needed):
+        exchange.require_keys()
     monkeypatch.setenv("MARGINCAST_API_KEY", "k-123")
-    with pytest.raises(VenueError) as refused:
-        open_exchange("okx", private=True)
+    with open_exchange("okx", private=True) as exchange, pytest.raises(VenueError) as refused:
+        exchange.require_keys()
     assert "k-123" not in str(refused.value) and "MARGINCAST_API_SECRET" in str(refused.value)
+    with open_exchange("okx") as exchange:
+        assert not exchange.api.apiKey, "keys are taken only where they are wanted"
 
 
 def test_pages_gather_into_few_appends(tmp_path, monkeypatch):
     monkeypatch.setattr("margincast.live.fetch_tables.PAGE_ROWS", {"binance": {"perp": 1}})
-    monkeypatch.setattr(fetching, "PAGES_AN_APPEND", 20)
+    monkeypatch.setattr(page_appends, "PAGES_AN_APPEND", 20)
     with BinanceUsdm(Time()) as venue:
         run(venue, tmp_path)
     assert len(list((tmp_path / "perp" / "appends").glob("*.json"))) == 4

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margincast.live.fetch import lacking
+from margincast.live.fetch_history import lacking
 from margincast.live.fetch_report import gaps_of
 from margincast.live.paging import HOLES_ASKED, Pace, history_pages, whole_window
 

@@ -139,7 +139,13 @@ def _bybit_totals(balance: Reply) -> tuple[Total, ...]:
 
 
 def _okx_wallets(balance: Reply, cross: Sequence[Reply]) -> Amounts:
-    return {row["ccy"]: row["cashBal"] for row in balance["info"]["data"][0]["details"]}
+    """Equity less what is isolated and less the profit of the other positions: cash, strategies and loans alike."""
+
+    def wallet(row: Reply) -> float:
+        isolated, isolated_profit, profit = (float(row.get(key) or 0.0) for key in ("isoEq", "isoUpl", "upl"))
+        return float(row["eq"]) - isolated - (profit - isolated_profit)
+
+    return {row["ccy"]: wallet(row) for row in balance["info"]["data"][0]["details"]}
 
 
 def _okx_isolated(position: Reply) -> Any:
