@@ -96,7 +96,7 @@ class CollateralFragility:
     def share(self) -> FloatArray:
         """The loss over the headroom before; infinite where there is a loss and no headroom, 0 without a loss."""
         positive = self.headroom > 0.0
-        beyond = np.where(self.loss == 0.0, 0.0, np.sign(self.loss) * np.inf)
+        beyond = np.where(self.loss == 0.0, 0.0, np.copysign(np.inf, self.loss))
         return np.where(positive, self.loss / np.where(positive, self.headroom, 1.0), beyond)
 
 
