@@ -311,6 +311,25 @@ def stress(
     _write_json(json_file, result)
 
 
+@app.command()
+def features(
+    market: Market,
+    out: Annotated[
+        Path | None, typer.Option(callback=_in_a_folder, help="Parquet file: a row an instant and symbol.")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Distance between rows, bars.")] = 1,
+    json_file: JsonFile = None,
+) -> None:
+    """Compute every feature of a market, as known at each instant; say what each is and which it does not allow."""
+    from .training.console import show_features
+    from .training.feature_export import export_features
+
+    with _told() as say:
+        result = export_features(market, out, every, say=say)
+    show_features(result)
+    _write_json(json_file, result.as_dict())
+
+
 @app.command(name="tune")
 def tune_margin(
     market: Market,
@@ -398,6 +417,29 @@ def fetch(
             print("margincast: stopped; what was read is stored, the same command goes on from there", file=sys.stderr)
             raise typer.Exit(130) from None
     show_fetched(report)
+
+
+@app.command(name="import")
+def import_files(
+    files: Annotated[list[Path], typer.Argument(help="Archive files, or folders that are searched for them.")],
+    out: Annotated[Path, typer.Option(help="Folder of the store; it only grows.")],
+    quote: Annotated[str, typer.Option(help="Asset that perpetuals of a coin are quoted and settled in.")] = "USDT",
+    kind: Annotated[
+        str | None, typer.Option(help="Binance files without their folders: market and kind, such as um/klines.")
+    ] = None,
+) -> None:
+    """Read files of the public archives of Binance, Bybit and OKX into a local store."""
+    from .live.console import show_imported
+    from .training.import_archives import import_archives
+    from .training.table_store import TableStore
+
+    with _told_as_it_goes() as (_, show):
+        report = import_archives(
+            files, TableStore(out), quote=quote, kind=kind, progress=lambda n, of, file: show(f"{n} of {of}: {file.file}")
+        )
+    show_imported(report, out)
+    if report.count("refused"):
+        raise typer.Exit(1)
 
 
 @app.command()

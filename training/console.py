@@ -12,9 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from .demo import DemoResult
+from .feature_export import Exported
 from .proposal import MarginProposal
 from .selfcheck import Finding
 from .train import Trained
+
+SELDOM = 8
+"""How many of the features that are known least often are shown."""
 
 
 def show_demo(result: DemoResult) -> None:
@@ -31,6 +35,30 @@ def show_demo(result: DemoResult) -> None:
     command = sys.argv[0] if sys.argv[0].endswith("margincast") else "margincast"
     where = f"--accounts {folder / 'accounts.json'} --market {result.market} --store {folder / 'store'}"
     console.print(f"  {escape(command)} score {escape(where)} --generic", highlight=False, soft_wrap=True)
+
+
+def show_features(result: Exported) -> None:
+    """How many features there are, which are seldom known, and what the market does not allow."""
+    console = Console()
+    features = len(result.declarations)
+    console.print(
+        f"[bold]{features} features[/bold] of {len(result.symbols)} symbols, {result.rows:,} rows", highlight=False
+    )
+    console.print(f"known from {result.first} to {result.last} UTC", highlight=False)
+    shown = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
+    for name in ("known least often", "share of rows", "unit", "looks back"):
+        shown.add_column(name, justify="right" if name == "share of rows" else "left", overflow="fold")
+    units = {one["name"]: (one["unit"], f"{one['lookback_hours']:g} h") for one in result.declarations}
+    for name, share in sorted(result.known.items(), key=lambda one: one[1])[:SELDOM]:
+        shown.add_row(escape(name), f"{share:.1%}", *map(escape, units[name]))
+    console.print(shown)
+    reasons: dict[str, list[str]] = {}
+    for name, reason in result.left_out.items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in sorted(reasons.items(), key=lambda one: -len(one[1])):
+        console.print(f"left out, {escape(reason)}: {escape(', '.join(names))}", highlight=False)
+    if result.file is not None:
+        console.print(f"[bold]written[/bold]  {escape(str(result.file))}", highlight=False)
 
 
 def show_trained(trained: Trained) -> None:

@@ -1,0 +1,72 @@
+"""The verb `features`: a market streamed into one Parquet file, the same whatever the block, whole or not at all."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from margincast.__main__ import app
+from margincast.features.bar_table import bar_table
+from margincast.features.catalogue import every_feature
+from margincast.features.readers.folder import read_market_folder
+from margincast.riskcore.errors import MargincastError
+from margincast.training.feature_export import export_features
+from margincast.training.market_simulator import simulate_market, write_market_folder
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory):
+    tables = simulate_market(seed=9, days=40, symbols=("BTC", "ETH"))
+    return write_market_folder(tables, tmp_path_factory.mktemp("m") / "market", {"seed": 9})
+
+
+@pytest.mark.parametrize(("every", "block"), [(1, 10_000), (24, 100)])
+def test_the_file_holds_what_the_batch_says(market, tmp_path, every, block):
+    result = export_features(market, tmp_path / "f.parquet", every, block=block)
+    table = bar_table(read_market_folder(market))
+    bars = np.arange(every, len(table) + 1, every)
+    frame = every_feature(table).batch(table, bars)
+    found = pd.read_parquet(tmp_path / "f.parquet")
+    assert list(found.columns) == ["timestamp", "symbol", *frame.names]
+    assert (found["timestamp"].dt.tz_localize(None).to_numpy("datetime64[ns]")[::2] == frame.times).all()
+    assert found["symbol"].tolist() == ["BTC", "ETH"] * len(bars)
+    np.testing.assert_array_equal(found.iloc[:, 2:].to_numpy(), frame.values.reshape(len(found), -1))
+    assert result.rows == len(found)
+    known = (~np.isnan(frame.column("log_ewma_24h"))).mean()
+    assert result.known["log_ewma_24h"] == pytest.approx(known)
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(market, tmp_path):
+    with pytest.raises(MargincastError, match="could not be written"):
+        export_features(market, tmp_path / "absent" / "f.parquet")
+    (tmp_path / "f.parquet").mkdir()
+    with pytest.raises(MargincastError, match="could not be written"):
+        export_features(market, tmp_path / "f.parquet", 24)
+    assert [path.name for path in tmp_path.iterdir()] == ["f.parquet"]
+
+
+def test_a_writer_that_dies_leaves_the_old_file(market, tmp_path):
+    out = tmp_path / "f.parquet"
+    out.write_bytes(b"old")
+
+    def dies(step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_features(market, out, say=dies)
+    assert out.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_verb_says_what_there_is_and_what_is_left_out(market, tmp_path):
+    asked = ["features", "--market", str(market), "--every", "24", "--json", str(tmp_path / "f.json")]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "f.json").read_text())
+    assert f"{len(result['features'])} features" in done.output
+    assert "no taker_buy_volume" in done.output and result["left_out"]["taker_imbalance_4h"] == "no taker_buy_volume"
+    names = [one["name"] for one in result["features"]]
+    one = result["features"][names.index("return_24h")]
+    assert one["inputs"] == ["close"] and one["lookback_hours"] == 24.0 and one["unit"] == "log return"
+    assert result["file"] is None
