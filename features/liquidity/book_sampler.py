@@ -35,7 +35,7 @@ class IntervalCounts:
     no_snapshot
         Before the first snapshot.
     gap
-        Something was missed before, and no snapshot came.
+        Something was missed before and no snapshot came, or the clock went back and was not yet where it had been.
     crossed
         Ended with a book that is crossed or one-sided.
     silent
@@ -124,7 +124,7 @@ class BookSampler:
         self.resilience = None if resilience is None else Resilience(resilience)
         self.impact = None if impact is None else PriceImpact(impact)
         self._silence = round(max_silence_seconds * NANOSECONDS)
-        self._interval, self._heard = BEFORE_ALL, BEFORE_ALL
+        self._interval, self._heard, self._clock = BEFORE_ALL, BEFORE_ALL, BEFORE_ALL
         self._counts = np.zeros(5, np.int64)
         self._pending: list[FeedEvent] = []
 
@@ -149,7 +149,7 @@ class BookSampler:
             if self._heard != BEFORE_ALL and seen - self._heard > self._silence:
                 self._flush()
                 self._forget(self._heard)
-            self._heard = max(self._heard, seen)
+            self._heard, self._clock = max(self._heard, seen), seen
             self._pending.append(event)
             if len(self._pending) >= MOST_PENDING:
                 self._flush()
@@ -165,7 +165,7 @@ class BookSampler:
         parts: dict[str, OrderBook | Resilience | PriceImpact | None]
         parts = {"book": self.book, "resilience": self.resilience, "impact": self.impact}
         state = {f"{part}.{name}": v for part, o in parts.items() if o for name, v in o.checkpoint().items()}
-        return state | {"intervals": np.array([self._interval, self._heard, *self._counts])}
+        return state | {"intervals": np.array([self._interval, self._heard, self._clock, *self._counts])}
 
     def restore(self, state: State) -> None:
         """Go on from a checkpoint of a sampler made with the same arguments."""
@@ -178,8 +178,8 @@ class BookSampler:
             self.resilience = Resilience.restored(resilience, self.resilience.settings)
         if self.impact is not None:
             self.impact = PriceImpact.restored(impact, self.impact.settings)
-        self._interval, self._heard = (int(value) for value in state["intervals"][:2])
-        self._counts = state["intervals"][2:].copy()
+        self._interval, self._heard, self._clock = state["intervals"][:3].tolist()
+        self._counts = state["intervals"][3:].copy()
 
     def _close_until(self, interval: int) -> list[BookSample]:
         """Close the open interval and those without a message before `interval`."""
@@ -189,25 +189,32 @@ class BookSampler:
             last_standing = (self._heard + self._silence) // self.step
             walked = min(interval, max(self._interval, last_standing) + 1)
             samples = [sample for k in range(self._interval, walked) if (sample := self._sample(k)) is not None]
-            self._counts[self._why_not(silent=True)] += interval - walked
+            self._counts[self._why_not()] += interval - walked
         self._interval = interval
         return samples
 
     def _sample(self, interval: int) -> BookSample | None:
         opened, valid = interval * self.step, self.book.last_valid
-        stands = self.book.usable and opened - self._heard <= self._silence
+        stands = self.book.usable and not self._behind and opened - self._heard <= self._silence
         if valid < opened and not stands:
-            self._counts[self._why_not(silent=self.book.usable)] += 1
+            self._counts[self._why_not()] += 1
             return None
         self._counts[SAMPLED] += 1
         half_life = np.full(2, np.nan) if self.resilience is None else self.resilience.half_life
         impact = np.nan if self.impact is None else self.impact.slope
         return BookSample(opened, max(opened, valid), self.book.levels(), half_life, impact)
 
-    def _why_not(self, *, silent: bool) -> int:
-        if self.book.status != "valid":
-            return NO_SNAPSHOT if self.book.status == "waiting" else GAPS
-        return SILENT if silent and self.book.usable else CROSSED
+    @property
+    def _behind(self) -> bool:
+        """Whether the clock went back and is not yet where it was."""
+        return self._clock < self._heard
+
+    def _why_not(self) -> int:
+        if self.book.status == "waiting":
+            return NO_SNAPSHOT
+        if self.book.status == "gap" or self._behind:
+            return GAPS
+        return SILENT if self.book.usable else CROSSED
 
     def _flush(self) -> None:
         events, self._pending = self._pending, []

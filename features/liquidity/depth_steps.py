@@ -19,6 +19,9 @@ from ..engine.operations import ewma, lagged
 from ..engine.step import Declaration, State
 from .depth_measures import depth_elasticity, imbalance
 
+ROUNDING = 1e-12
+"""Share of a mean square below which a variance is rounding."""
+
 MEAN_REVERSION = "G. Dong, A. Kempf and P. Yadav, Resiliency, the neglected dimension of market liquidity, 2007"
 EVEN_BLOCKS = "A. Obizhaeva and J. Wang, Optimal trading strategy and supply/demand dynamics, J. Financial Markets 16"
 
@@ -144,8 +147,9 @@ def recovery_rate(log_depth: FloatArray, half_life: float) -> FloatArray:
     before = before + 0.0 * change
     mean, change_mean = ewma(before, half_life), ewma(change, half_life)
     together = ewma(before * change, half_life) - mean * change_mean
-    spread = ewma(before * before, half_life) - mean * mean
-    return -together / np.where(spread > 0.0, spread, np.nan)
+    square = ewma(before * before, half_life)
+    spread = square - mean * mean
+    return -together / np.where(spread > ROUNDING * square, spread, np.nan)
 
 
 def interpolated_cost(levels: Sequence[float], depth: Sequence[FloatArray], notional: float) -> FloatArray:

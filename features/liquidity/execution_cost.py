@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...riskcore.errors import InputError
-from .book_levels import ASK, BID, BookLevels
+from .book_levels import BID, BookLevels
 from .depth_measures import BASIS_POINTS
 
-NO_BOOK, NOT_DEEP_ENOUGH, BEYOND_KNOWN = "one-sided book", "book not deep enough", "beyond the known levels"
+NO_BOOK, NOT_DEEP_ENOUGH = "one-sided book", "not deep enough as far as the book is known"
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,13 @@ def execution_cost(book: BookLevels, side: int, notional: float) -> ExecutionCos
     --------
     Five coins at a mid of 100: two at 99 and three at 98.
 
+    >>> from .book_levels import ASK
     >>> book = BookLevels.of_prices([[99.0, 2.0], [98.0, 4.0]], [[101.0, 1.0]])
     >>> cost = execution_cost(book, BID, 500.0)
     >>> cost.average_price, round(cost.impact_bps, 9), cost.worst_price
     (98.4, 160.0, 98.0)
     >>> execution_cost(book, ASK, 500.0).reason
-    'book not deep enough'
+    'not deep enough as far as the book is known'
     """
     if not 0.0 < notional < np.inf:
         raise InputError("must be positive and finite", column="notional", value=notional)
@@ -80,10 +81,9 @@ def execution_cost(book: BookLevels, side: int, notional: float) -> ExecutionCos
     quantity = notional / book.mid
     filled = np.cumsum(sizes)
     last = int(np.searchsorted(filled, quantity))
-    if last == len(filled):
+    known = book.bid_ticks >= book.bid_edge if side == BID else book.ask_ticks <= book.ask_edge
+    if last >= int(known.sum()):
         return ExecutionCost(np.nan, np.nan, np.nan, NOT_DEEP_ENOUGH)
-    if prices[last] < book.known_to(BID) if side == BID else prices[last] > book.known_to(ASK):
-        return ExecutionCost(np.nan, np.nan, np.nan, BEYOND_KNOWN)
     before = float(filled[last - 1]) if last else 0.0
     paid = float(np.cumsum(prices[:last] * sizes[:last])[-1]) if last else 0.0
     average = (paid + float(prices[last]) * (quantity - before)) / quantity

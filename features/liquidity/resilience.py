@@ -63,7 +63,8 @@ class Resilience:
         rate = sum of (x at the start - x at the end) / sum of the areas under x,
 
     over episodes, older ones weighing less, and the half-life is ln 2 / rate. Depth stands still between two messages,
-    which makes the areas exact.
+    which makes the areas exact. Depth that flickers ends episodes early: with noise of 2% the rate comes out about a
+    tenth too high.
 
     Parameters
     ----------

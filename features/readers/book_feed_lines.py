@@ -52,7 +52,7 @@ def feed_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
                 if line := line.strip():
                     found = True
                     yield row, line
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as failure:
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, RuntimeError) as failure:
         raise InputError(f"is cut short or damaged: {failure}", file=file, row=row + 1) from None
     except OSError as failure:
         raise InputError(f"cannot be read: {failure.strerror or failure}", file=file) from None
