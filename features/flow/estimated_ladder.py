@@ -95,8 +95,8 @@ class EstimatedLadderStep:
                 "share, 0 to 1, estimated",
                 INPUTS,
                 self.half_life_hours,
-                f"NaN while the price is missing, no open interest was reported for {self.known_hours:g} hours, or a bar "
-                "has passed every rung and there was no report since",
+                f"NaN while the price is missing, no open interest was reported for {self.known_hours:g} hours, or a "
+                "bar has passed every rung and there was no report since",
             )
             for side, held in (("down", "longs"), ("up", "shorts"))
             for size in WITHIN
