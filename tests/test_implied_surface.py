@@ -83,11 +83,11 @@ def test_missing_forwards_are_inferred_and_said():
     assert without.forward_inferred.all() and not whole.forward_inferred.any()
     np.testing.assert_allclose(without.forward, whole.forward, rtol=1e-9)
     assert implied_surface(without).quality.counts["forward_inferred"] == len(without)
-    some = rows["forward"].copy()
+    some = np.full(len(rows["forward"]), 50_010.0)
     some[::3] = np.nan
     partly = chain_from_rows("BTC", NOW, rows | {"forward": some})
     assert partly.forward_inferred.sum() == len(some[::3])
-    assert (partly.forward == 50_000.0).all()
+    assert (partly.forward == 50_010.0).all()  # told for other rows of the expiry: parity is not asked
 
 
 def test_a_forward_that_cannot_be_inferred_stays_missing_and_its_rows_are_not_sound():
@@ -99,7 +99,7 @@ def test_a_forward_that_cannot_be_inferred_stays_missing_and_its_rows_are_not_so
 
 def test_the_mid_stands_for_a_mark_that_is_not_there_and_is_counted():
     surface = implied_surface(chain_of(SMILE, more={"mark": np.nan}, width=0.001))
-    assert surface.quality.counts["no_mark"] == len(surface.chain)
+    assert surface.quality.counts["no_mark"] == len(surface.chain) and surface.quality.sound_share > 0.4
     np.testing.assert_allclose(surface.mark[surface.sound], at_the_surface(surface.chain)[surface.sound], atol=1e-5)
 
 
@@ -128,6 +128,7 @@ def test_what_has_expired_and_what_repeats_is_left_out_and_counted():
     doubled = {name: np.concatenate((values, values[-4:])) for name, values in rows.items()}
     later = chain_from_rows("BTC", NOW + np.timedelta64(36, "h"), doubled)
     assert (len(later), later.expired, later.duplicates) == (10, 10, 4)
+    assert chain_from_rows("BTC", NOW + np.timedelta64(1, "D"), rows).expired == 10  # at its expiry it has expired
     quality = implied_surface(later).quality
     assert quality.rows == 24 and quality.counts["expired"] == 10 and quality.counts["duplicate"] == 4
     doubled["mark"][-2] *= 1.5

@@ -46,8 +46,8 @@ def checked_quotes(frame: pd.DataFrame, file: str, unit: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Same index; columns timestamp, expiry, quote_timestamp and those of NEEDED, PRICES and OPTIONAL, in the order of the file; a
-        column the table does not have is NaN (NaT).
+        Same index; columns timestamp, expiry, quote_timestamp and those of NEEDED, PRICES and OPTIONAL. A column the
+        table does not have is NaN (NaT).
 
     Raises
     ------
