@@ -65,6 +65,15 @@ def take_pairs(pairs: FloatArray, returns: FloatArray, decay: float) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
+def take_bars(close: FloatArray, decay: float, last: FloatArray, pairs: FloatArray) -> None:
+    """Add bars to a state of pairs, `last` holding the logarithms of the closes before."""
+    returns = np.empty(len(last))
+    for row in range(len(close)):
+        take_returns(close[row], last, returns)
+        take_pairs(pairs, returns, decay)
+
+
+@numba.njit(cache=True, nogil=True)
 def known_coins(pairs: FloatArray, least: int) -> IntArray:
     """Coins whose variance is known and not zero."""
     n = pairs.shape[1]
