@@ -150,6 +150,8 @@ def test_deltas_of_the_smile_are_those_of_the_surface():
     [
         ({"strike": -np.arange(40.0)}, "column strike: must be positive"),
         ({"right": np.arange(40)}, "row 0, column right: must be 1"),
+        ({"mark": np.where(np.arange(40) == 7, -0.1, 0.1)}, "column mark: must be zero or more"),
+        ({"forward": np.where(np.arange(40) == 7, 0.0, 5e4)}, "column forward: must be positive"),
         ({"expiry": "NaT"}, "row 0, column expiry: must be given"),
         ({"colour": 1.0}, "column colour: is none of"),
         ({"mark": [0.1, 0.2, 0.3]}, "column mark: has 3 rows"),

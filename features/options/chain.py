@@ -56,8 +56,8 @@ class OptionChain:
     Raises
     ------
     InputError
-        Unknown unit, columns of unequal length, `known` before `time`, an expiry that has passed, a strike that is not
-        positive, rows out of order or an option that stands there twice.
+        Unknown unit, columns of unequal length, `known` before `time`, an expiry that has passed, a strike or forward
+        that is not positive, a price below zero, rows out of order or an option that stands there twice.
 
     Examples
     --------
@@ -111,6 +111,11 @@ class OptionChain:
             require_shape(getattr(self, column), self.expiry.shape, column)
         require_option(self.expiry, self.strike, self.right)
         require(self.expiry > self.time, self.expiry, "has expired", "expiry")
+        for column in ("bid", "ask", "mark"):
+            price = getattr(self, column)
+            require(np.isnan(price) | ((price >= 0) & np.isfinite(price)), price, "must be zero or more", column)
+        forward = self.forward
+        require(np.isnan(forward) | ((forward > 0) & np.isfinite(forward)), forward, "must be positive", "forward")
         order = np.lexsort((self.right, self.strike, self.expiry))
         require(order == np.arange(len(self)), self.strike, "rows must rise by expiry, strike, right", "strike")
         again = np.zeros(len(self), bool)

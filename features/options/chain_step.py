@@ -69,10 +69,6 @@ class ChainStep:
         InputError
             An underlying that is none of the symbols, or a chain not quoted and known after the one before it.
         """
-        self.take(state, chain, measure(implied_surface(chain, self.rules)))
-
-    def take(self, state: State, chain: OptionChain, values: FloatArray) -> None:
-        """Take in a chain of which the features have been computed."""
         place = np.flatnonzero(state["symbols"] == chain.underlying)
         if not len(place):
             raise InputError("chain of an unknown underlying", column="underlying", value=chain.underlying)
@@ -80,7 +76,8 @@ class ChainStep:
         if quoted <= state["quoted"][at] or known <= state["known"][at]:
             problem = f"chains of {chain.underlying} must come in rising order"
             raise InputError(problem, column="time", value=str(chain.time))
-        state["values"][at], state["quoted"][at], state["known"][at] = values, quoted, known
+        state["values"][at] = measure(implied_surface(chain, self.rules))
+        state["quoted"][at], state["known"][at] = quoted, known
 
     def read(self, state: State, as_of: np.datetime64) -> FloatArray:
         """Features known at an instant, shape (n_symbols, n_features); NaN where the last chain is too old.

@@ -84,7 +84,7 @@ def max_pain(strike: FloatArray, right: FloatArray, open_interest: FloatArray) -
     if not held.sum() > 0:
         return float("nan")
     levels = np.unique(strike)
-    paid = np.maximum(right * (levels[:, None] - strike), 0.0) @ held
+    paid = (np.maximum(right * (levels[:, None] - strike), 0.0) * held).sum(axis=1)
     return float(levels[np.argmin(paid)])
 
 

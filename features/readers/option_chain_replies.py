@@ -76,7 +76,8 @@ def ccxt_chains(
 ) -> tuple[OptionChain, ...]:
     """Chains of what ccxt's `fetch_option_chain` gives: a dict of option structures by unified symbol.
 
-    Options settled in their own coin are priced in coin, others in quote units.
+    Options settled in their own coin are priced in coin, others in quote units. Open interest and volume are as ccxt
+    gives them: in contracts, which are one coin on Deribit and Bybit and less on others.
 
     Parameters
     ----------
