@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -13,8 +13,10 @@ from ..riskcore.arrays import FloatArray, TimeArray, frozen
 from ..riskcore.errors import InputError
 from ..riskcore.market import MarketHistory
 from .readers.report import DataReport
+from .readers.series import SeriesTable
 
 BAR_COLUMNS = ("open", "high", "low", "close", "volume")
+FLOW_COLUMNS = ("taker_buy_volume", "trades")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class MarketData:
     history
         Marks, indices and funding as the margin core reads them. Each coin's index is the mark of its perpetual.
     trade
-        Last-price bars: open, high, low, close in quote units and volume in coins, each of shape (T, n).
+        Last-price bars: open, high, low, close in quote units and volume in coins, each of shape (T, n); where the
+        table has them, also taker_buy_volume in coins and trades, a number.
     funding_rate
         Funding charged at `times[k]`, as a fraction of notional; NaN where none was charged. None: no such table.
     open_interest
@@ -40,11 +43,14 @@ class MarketData:
         Order-book depth with columns timestamp (UTC), symbol, side (bid, ask), level_bps and notional: quote units
         resting within that many basis points of the mid. None: no such table.
     liquidations
-        Reported liquidations with columns timestamp (UTC), symbol and whatever else the file has. None: no such table.
+        Reported liquidations with columns timestamp (UTC), symbol and, where the file has them, side (the position
+        liquidated: long or short), price and quantity in coins, and whatever else it has. None: no such table.
     simulated
         Whether the folder says that its market is simulated.
     report
         Rows, gaps, bad bars, coverage, provenance.
+    series
+        External series by name.
 
     Raises
     ------
@@ -61,13 +67,16 @@ class MarketData:
     liquidations: pd.DataFrame | None
     simulated: bool
     report: DataReport
+    series: Mapping[str, SeriesTable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         missing = [name for name in BAR_COLUMNS if name not in self.trade]
         if missing:
             raise InputError("trade bars lack a column", column=missing[0])
-        trade = {name: frozen(self.trade[name], np.float64) for name in BAR_COLUMNS}
+        present = (*BAR_COLUMNS, *(name for name in FLOW_COLUMNS if name in self.trade))
+        trade = {name: frozen(self.trade[name], np.float64) for name in present}
         object.__setattr__(self, "trade", MappingProxyType(trade))
+        object.__setattr__(self, "series", MappingProxyType(dict(self.series)))
         for name in ("funding_rate", "open_interest", "spot_close"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, frozen(getattr(self, name), np.float64))

@@ -308,29 +308,34 @@ while True:
 WHOLE = 3 * 24 * 20
 
 
-def killed_after(folder, number, seconds):
+def files(folder):
+    return sum(1 for path in folder.rglob("*") if path.is_file())
+
+
+def killed_after(folder, number, writes):
+    """Start a process that appends, and kill it once it has written so many files."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     command = [sys.executable, "-c", WRITER, str(folder), str(number)]
+    before = files(folder)
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout.readline() == b"ready\n"
-        time.sleep(seconds)
+        while files(folder) < before + writes and process.poll() is None:
+            time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
 
 
 def test_a_store_killed_at_any_instant_holds_whole_appends(tmp_path):
-    rng, appends, leftovers = random.Random(5), 0, 0
-    for _ in range(5):
-        killed_after(tmp_path, appends, rng.uniform(0.05, 0.4))
+    rng, appends = random.Random(5), 0
+    for _ in range(4):
+        killed_after(tmp_path, appends, rng.randint(1, 16))
         if not stored_table_names(tmp_path):
             continue
         read = read_stored(tmp_path, "perp")
         appends, rest = divmod(len(read), WHOLE)
         assert rest == 0 and appends == len(append_records(tmp_path, "perp"))
-        expected = [bars(symbol, 24 * 20 * appends) for symbol in ("BTC", "ETH", "DOGE")]
-        same(read, pd.concat(expected))
-        listed = sum(len(record.parts) for record in append_records(tmp_path, "perp"))
-        leftovers += len([*tmp_path.rglob("*part-*")]) - listed
+        if appends:
+            same(read, pd.concat([bars(symbol, 24 * 20 * appends) for symbol in ("BTC", "ETH", "DOGE")]))
     assert appends > 0
     report = TableStore(tmp_path).append("perp", bars(start=START - pd.Timedelta(days=90)), source("last"))
     assert report.new == 72

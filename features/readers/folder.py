@@ -12,11 +12,12 @@ from ...riskcore.arrays import BoolArray, FloatArray
 from ...riskcore.errors import InputError
 from ...riskcore.instruments import InstrumentTable
 from ...riskcore.market import UNIT_INDEX, MarketHistory
-from ..market_data import BAR_COLUMNS, MarketData
+from ..market_data import BAR_COLUMNS, FLOW_COLUMNS, MarketData
 from .grid import BarGrid, grid_of
 from .layout import PRICES, LaidTable, lay_bars, lay_events, named_by_coin
 from .report import LEFT_OUT, DataReport, TableReport
 from .schemas import COLUMNS, SourceTable
+from .series import read_series
 from .snapshots import survey_of_rows
 from .tables import read_table, unread_files
 
@@ -31,12 +32,13 @@ def read_market_folder(path: str | Path, *, max_gap: int = MAX_GAP) -> MarketDat
     """Read a market folder: perp, and where they are mark, funding, spot, open_interest, depth and liquidations.
 
     Each table is NAME.parquet or NAME.csv; only perp is needed. The bars of perp make the time grid; rows of other
-    tables outside it are left out and counted in the report. A bar that is not there stays NaN.
+    tables outside it are left out and counted in the report. A bar that is not there stays NaN. External series are
+    series/NAME.parquet or .csv with timestamp, value and, on demand, symbol. A store (`store_records`) is read alike.
 
     Parameters
     ----------
     path
-        The folder.
+        The folder, or a store.
     max_gap
         Longest run of missing bars of a symbol of perp, mark or spot that is still read.
 
@@ -69,8 +71,9 @@ def read_market_folder(path: str | Path, *, max_gap: int = MAX_GAP) -> MarketDat
     symbols = tuple(sorted(set(tables["perp"].frame["symbol"])))
     laid = _lay_out(tables, grid, symbols, max_gap)
     history = _history(grid, symbols, laid)
+    series, told = read_series(folder, grid)
     reports = [laid[n].report if n in laid else survey_of_rows(t, grid) for n, t in tables.items()]
-    report = _data_report(folder, market, grid, tuple(reports), history)
+    report = _data_report(folder, market, grid, (*reports, *told), history)
     return MarketData(
         history,
         laid["perp"].columns,
@@ -81,6 +84,7 @@ def read_market_folder(path: str | Path, *, max_gap: int = MAX_GAP) -> MarketDat
         tables["liquidations"].frame if "liquidations" in tables else None,
         report.simulated,
         report,
+        series,
     )
 
 
@@ -98,7 +102,8 @@ def _read_market_json(folder: Path) -> dict[str, object]:
 
 
 def _lay_out(tables: Tables, grid: BarGrid, symbols: tuple[str, ...], max_gap: int) -> dict[str, LaidTable]:
-    laid = {"perp": lay_bars(tables["perp"], grid, symbols, BAR_COLUMNS, max_gap)}
+    flow = tuple(column for column in FLOW_COLUMNS if column in tables["perp"].frame)
+    laid = {"perp": lay_bars(tables["perp"], grid, symbols, (*BAR_COLUMNS, *flow), max_gap)}
     if "mark" in tables:
         last = laid["perp"].columns["close"]
         laid["mark"] = lay_bars(tables["mark"], grid, symbols, PRICES, max_gap, last)

@@ -139,7 +139,7 @@ def validated(frame: pd.DataFrame, name: str, file: str) -> pd.DataFrame:
         raise InputError(f"is missing; the {name} table needs {', '.join(needed)}", file=file, column=missing[0])
     if frame.empty:
         raise InputError(f"the {name} table has no rows", file=file)
-    frame = frame.assign(timestamp=_utc(frame["timestamp"], file))
+    frame = frame.assign(timestamp=utc_timestamps(frame["timestamp"], file))
     frame = _checked(frame, name, file)
     if "high" in required_columns(name):
         _require_range(frame, file)
@@ -148,7 +148,8 @@ def validated(frame: pd.DataFrame, name: str, file: str) -> pd.DataFrame:
     return frame
 
 
-def _utc(stamps: pd.Series[Any], file: str) -> pd.Series[Any]:
+def utc_timestamps(stamps: pd.Series[Any], file: str) -> pd.Series[Any]:
+    """A column timestamp as UTC, ns; InputError for a cell that is no date and time with a time zone."""
     _refuse(stamps.isna(), stamps, "timestamp is missing", file)
     if isinstance(stamps.dtype, pd.DatetimeTZDtype):
         utc: pd.Series[Any] = stamps.dt.tz_convert("UTC").dt.as_unit("ns")

@@ -29,11 +29,12 @@ def survey_of_rows(table: SourceTable, grid: BarGrid) -> TableReport:
     if (steps < 0).any():
         raise _error(table, int(rows[steps < 0].min()), "timestamp", "timestamps of a symbol must rise")
     if table.name == "depth":
-        _require_cumulative(table, stamps)
+        require_cumulative(table, stamps)
     return table_report(table, grid, (rows, steps), 0)
 
 
-def _require_cumulative(table: SourceTable, stamps: np.ndarray) -> None:
+def require_cumulative(table: SourceTable, stamps: np.ndarray) -> None:
+    """Raise InputError for a level of a depth table that stands there twice, or has less notional than a nearer one."""
     frame = table.frame
     symbol, _ = pd.factorize(frame["symbol"])
     side, _ = pd.factorize(frame["side"])

@@ -101,7 +101,11 @@ def part_batches(
     """Yield the rows low <= timestamp < high (nanoseconds) of some parts of a table, as `stored_batches` does."""
     reader = _PartReader(table_folder(store, table), columns, low, high)
     by = KEYS.get(table) or [column for column in ("timestamp", "symbol") if column in columns]
-    yield from in_time_order((piece for part in parts for piece in reader.pieces(part)), by, batch_rows)
+    parts = list(parts)
+    before = np.cumsum([0, *(part.rows for part in parts)]).tolist()
+    pieces = (piece for part, rows in zip(parts, before, strict=False) for piece in reader.pieces(part, rows))
+    for batch in in_time_order(pieces, by, batch_rows):
+        yield batch.reset_index(drop=True)
 
 
 def no_rows(columns: Iterable[str]) -> pd.DataFrame:
@@ -154,13 +158,13 @@ class _PartReader:
         self.folder, self.columns, self.low, self.high = folder, columns, low, high
         self.whole: set[str] = set()
 
-    def pieces(self, part: StoredPart) -> Iterator[Piece]:
+    def pieces(self, part: StoredPart, before: int) -> Iterator[Piece]:
         lasts = (*part.firsts[1:], part.last)
         for group, (first, last) in enumerate(zip(part.firsts, lasts, strict=True)):
             if first < self.high and last >= self.low:
-                yield Piece(first, partial(self._read, part, group))
+                yield Piece(first, partial(self._read, part, group, before))
 
-    def _read(self, part: StoredPart, group: int) -> pd.DataFrame:
+    def _read(self, part: StoredPart, group: int, before: int) -> pd.DataFrame:
         import pyarrow.parquet as pq
         from pyarrow import ArrowException
 
@@ -171,6 +175,7 @@ class _PartReader:
         try:
             with pq.ParquetFile(file) as opened:
                 frame = opened.read_row_group(group).to_pandas()
+                frame.index += before + sum(opened.metadata.row_group(k).num_rows for k in range(group))
         except (OSError, ArrowException) as failure:
             raise InputError(f"cannot be read: {failure}", file=str(file)) from None
         stamps = stamps_of(frame)

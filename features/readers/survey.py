@@ -10,7 +10,7 @@ import pandas as pd
 from ...riskcore.arrays import BoolArray, FloatArray, IntArray
 from .grid import BarGrid, nanoseconds
 from .report import SymbolReport, TableReport
-from .schemas import COLUMNS, SourceTable
+from .schemas import SourceTable, required_columns
 
 STALE_RUN = 3
 """A mark that stands still for this many bars while last prices move is stale."""
@@ -108,7 +108,7 @@ def _long_runs(flags: BoolArray) -> BoolArray:
 
 def _bad_bars(table: SourceTable) -> BoolArray:
     frame = table.frame
-    if "high" not in COLUMNS[table.name]:
+    if "high" not in required_columns(table.name):
         return np.zeros(len(frame), np.bool_)
     opened, high, low = (frame[c].to_numpy(np.float64) for c in ("open", "high", "low"))
     outside: BoolArray = (opened > high) | (opened < low)

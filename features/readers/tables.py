@@ -52,10 +52,11 @@ def _read(path: Path, name: str) -> SourceTable:
         content = path.read_bytes()
     except OSError as failure:
         raise InputError(f"cannot be read: {failure.strerror}", file=path.name) from None
-    frame = _parsed_parquet(content, path.name) if path.suffix == ".parquet" else _parsed_csv(content, path.name)
-    frame, notes = _documented_names(frame, name)
-    frame = validated(frame, name, path.name)
-    return SourceTable(name, path.name, hashlib.sha256(content).hexdigest(), frame, notes)
+    file = f"{name}{path.suffix}"
+    frame = _parsed_parquet(content, file) if path.suffix == ".parquet" else _parsed_csv(content, file)
+    frame, notes = documented_names(frame, name)
+    frame = validated(frame, name, file)
+    return SourceTable(name, file, hashlib.sha256(content).hexdigest(), frame, notes)
 
 
 def _parsed_parquet(content: bytes, file: str) -> pd.DataFrame:
@@ -65,6 +66,11 @@ def _parsed_parquet(content: bytes, file: str) -> pd.DataFrame:
         frame = pd.read_parquet(BytesIO(content))
     except (OSError, ValueError, ArrowException) as failure:
         raise InputError(f"is not a whole Parquet file: {_first_line(failure)}", file=file) from None
+    return plain_columns(frame)
+
+
+def plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a named index as columns, its rows numbered from 0."""
     named = any(label is not None for label in frame.index.names)
     return frame.reset_index(drop=not named)
 
@@ -76,7 +82,8 @@ def _parsed_csv(content: bytes, file: str) -> pd.DataFrame:
         raise InputError(f"is not a CSV file: {_first_line(failure)}", file=file) from None
 
 
-def _documented_names(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def documented_names(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The frame with the hourly funding column named as any other, and what is said of that."""
     if name == "funding" and HOURLY_FUNDING in frame and "funding_rate" not in frame:
         note = f"column {HOURLY_FUNDING} read as funding_rate, charged at each of its timestamps"
         return frame.rename(columns={HOURLY_FUNDING: "funding_rate"}), (note,)

@@ -34,16 +34,16 @@ def stamps_of(frame: pd.DataFrame) -> IntArray:
 
 
 def in_time_order(pieces: Iterable[Piece], by: Sequence[str], batch_rows: float) -> Iterator[pd.DataFrame]:
-    """Yield the rows of all pieces sorted by time, in frames of about `batch_rows` rows.
+    """Yield the rows of all pieces sorted by time, in frames of about `batch_rows` rows that keep the pieces' index.
 
     Rows of one instant stay in one frame. In memory are at any time the pieces that overlap in time, and two batches.
 
     Parameters
     ----------
     pieces
-        The pieces, in any order. Rows that `by` does not tell apart keep the order of their pieces.
+        The pieces, in any order.
     by
-        Columns to sort by, timestamp first.
+        Columns to sort by, timestamp first; rows they do not tell apart are sorted by index.
     batch_rows
         Rows to gather before a frame is yielded; infinite for one frame.
     """
@@ -62,6 +62,6 @@ def in_time_order(pieces: Iterable[Piece], by: Sequence[str], batch_rows: float)
 
 def _split(held: list[pd.DataFrame], by: Sequence[str], end: int | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All rows sorted, up to the instant from which on others may still come, and the rest."""
-    merged = pd.concat(held, ignore_index=True).sort_values(list(by), kind="stable", ignore_index=True)
+    merged = pd.concat(held).sort_index(kind="stable").sort_values(list(by), kind="stable")
     cut = len(merged) if end is None else int(np.searchsorted(stamps_of(merged), end))
     return merged.iloc[:cut], merged.iloc[cut:].copy()
