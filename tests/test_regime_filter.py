@@ -163,6 +163,8 @@ def test_labels_keep_their_meaning_over_refits():
         fit = fit_regimes(series[last - 900 : last], 3, before=before, prior_weight=2.0, rounds=60, tolerance=1e-6)
         before = fit.model
         assert (np.diff(before.mean[:, 0]) > 0.2).all()
+        cold = fit_regimes(series[last - 900 : last], 3, prior_weight=2.0)
+        assert fit.log_likelihood > cold.log_likelihood - 3.0
         labels[last] = np.argmax(filter_regimes(series[last - 900 : last, None], before).probability, axis=1)
         if last > 900:
             same = labels[last][:-100] == labels[last - 100][100:]
@@ -220,6 +222,7 @@ def test_what_cannot_be_fitted_or_filtered_is_refused():
     for call, word in (
         (lambda: fit_regimes(series, 4), "2 or 3"),
         (lambda: fit_regimes(series[:19], 2), "needs 20 observations"),
+        (lambda: fit_regimes(series, 3, before=model), "has 2 states"),
         (lambda: fit_regimes(np.ones(50), 2), "that vary"),
         (lambda: fit_regimes(np.where(series == series[7], np.inf, series), 2), r"row 7, column observations\[0\]"),
         (lambda: filter_regimes(series[:, None].repeat(2, axis=1), model), "expected rows of 1"),

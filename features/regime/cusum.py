@@ -32,9 +32,9 @@ class Cusum:
 def cusum(scores: FloatArray, slack: float = 0.5, threshold: float = 5.0) -> Cusum:
     """Tabular CUSUM of standardised values: up = max(0, up + z - slack), down = max(0, down - z - slack).
 
-    Source: E. Page, Continuous inspection schemes, Biometrika 41 (1954); with slack 1/2 and threshold 5 independent
-    normal values raise an alarm on one side about once in 930 (D. Montgomery, Introduction to Statistical Quality
-    Control, table on average run lengths).
+    Source: E. Page, Continuous inspection schemes, Biometrika 41 (1954); with slack 1/2 and threshold 4 (5)
+    independent normal values raise an alarm on either side once in 168 (465) on average (D. Montgomery, Introduction to
+    Statistical Quality Control, table of average run lengths).
 
     Parameters
     ----------

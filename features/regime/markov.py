@@ -169,12 +169,12 @@ def fit_regimes(
     tied
         One variance for all states: then a higher observation never speaks for a lower state. Otherwise one each.
     before
-        An earlier model; its first number is the series.
+        An earlier model of as many states; its first number is the series.
     prior_weight
         Pseudo-observations of the variance at the overall one / states^2, and of each transition, which keep a state
         that is hardly seen from collapsing. 0 for maximum likelihood.
     rounds, tolerance
-        Most rounds, and the rise of the log likelihood per observation at which they end.
+        Most rounds, and the change of the log likelihood per observation below which they end.
 
     Raises
     ------
@@ -189,6 +189,8 @@ def fit_regimes(
     """
     if states not in (2, 3):
         raise InputError("must be 2 or 3", column="states", value=states)
+    if before is not None and len(before) != states:
+        raise InputError(f"has {len(before)} states, expected {states}", column="before")
     observations = _checked(np.asarray(series)[:, None], 1)
     known = observations[~np.isnan(observations)]
     if len(known) < 10 * states or not np.var(known) > 0.0:
@@ -200,7 +202,8 @@ def fit_regimes(
         trials = [work.improve(start, tied, prior, prior_weight, TRIAL_ROUNDS, tolerance) for start in starts]
         start = max(trials, key=lambda fit: fit.log_likelihood).model
     else:
-        start = RegimeModel(before.mean[:, :1], before.covariance[:, :1, :1], before.transition, before.start)
+        even = np.full(states, 1.0 / states)  # its own start was for an earlier window, and a zero there would stay
+        start = RegimeModel(before.mean[:, :1], before.covariance[:, :1, :1], before.transition, even)
     fit = work.improve(start, tied, prior, prior_weight, rounds, tolerance)
     return RegimeFit(fit.model.ordered(), fit.path, fit.converged)
 
@@ -293,7 +296,7 @@ class _Work:
             path.append(self.filter(model.mean, model.covariance, model.transition, model.start))
             if not np.isfinite(path[-1]):
                 raise InputError("the likelihood of the regimes is not finite", column="series")
-            if len(path) > 1 and path[-1] - path[-2] < tolerance * len(self.observations):
+            if len(path) > 1 and abs(path[-1] - path[-2]) < tolerance * len(self.observations):
                 return RegimeFit(model, tuple(path), True)
             if len(path) <= rounds:
                 smooth_all(model.transition, self.predicted, self.filtered, self.smoothed, self.moves)
