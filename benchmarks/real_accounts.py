@@ -298,14 +298,14 @@ def _verdict(one: Judged, funded: bool, bound: float) -> str:
     if not funded:
         return "no ledger"
     if one.late is not None:
-        return "early: money missing"
+        return "early: money not in the ledger"
     if one.survived > 0.0:
-        return "money proved out of reach"
+        return "money apart, seen after"
     if one.unpriced:
         return "no price"
     if abs(one.rate) <= bound:
         return "within funding"
-    return "money out of reach or moved"
+    return "money apart"
 
 
 def emptied_accounts(events: AccountEvents) -> list[Emptied]:

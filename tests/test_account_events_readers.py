@@ -207,7 +207,7 @@ def test_the_layout_of_2023_is_read(tmp_path):
     assert events.forced.tolist() == [False, False, True, False, False]
     assert (events.amount[3], events.notional[3]) == (5.0, 795.0)
     assert balances(rebuild(events))[:, 0].tolist() == [0.0, 0.0]
-    assert any("June 2023" in note for note in history.notes)
+    assert any("13 June 2023" in note for note in history.notes)
     assert "0 of 1 liquidations are of isolated positions" in history.notes
 
 

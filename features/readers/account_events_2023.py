@@ -22,8 +22,8 @@ LAYOUT: dict[str, tuple[str, dict[str, str]]] = {
 """For each table of events the file it stands in, and the names of its columns there."""
 
 FEES = (
-    "fees are taken as zero: Hyperliquid's documentation (trading/fees) says that trading had no fees during the first "
-    "three months of its closed alpha, and that they came in June 2023"
+    "fees are taken as zero: trading on Hyperliquid had none until 13 June 2023 (its documentation, trading/fees, and "
+    'its post "HLP update: 3 months in" of 10 August 2023)'
 )
 
 
