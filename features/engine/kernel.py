@@ -35,13 +35,13 @@ NUMBERS = {name: number for number, name in enumerate(NAMES)}
 ADD, SUBTRACT, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM = range(6)
 LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, EQUAL, NOT_EQUAL, AND, OR, NOT = range(6, 15)
 NEGATIVE, ABSOLUTE, SIGN, SQRT, LOG, EXP, TANH, ISNAN, ISFINITE, WHERE = range(15, 25)
-ZERO, ONE, TWO = Offset(0), Offset(1), Offset(2)
+ZERO, ONE, TWO, LANES = Offset(0), Offset(1), Offset(2), Offset(32)
 HISTORY, LAG, SUM, MAX, MIN, EWMA, LAST_KNOWN, MEDIAN, MARKET_SUM = range(25, 34)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def run_block(
-    code: Code, numbers: FloatArray, registers: FloatArray, floats: FloatArray, first: int, rows: int
+    code: Code, numbers: FloatArray, registers: FloatArray, floats: FloatArray, first: int, rows: int, width: int
 ) -> None:
     """Run every instruction over `rows` bars, the first of which has number `first` since 1970.
 
@@ -52,14 +52,20 @@ def run_block(
     numbers
         A parameter of each, shape (k,).
     registers
-        Shape (n_registers, at least `rows`, n_symbols).
+        Shape (n_registers, at least rows * n_symbols in whole `LANES`).
     floats
         State.
+    width
+        Symbols.
+
+    Notes
+    -----
+    Elementwise operations run over whole lanes, beyond the last symbol too, where no one looks: a loop over 64 numbers
+    is vector code throughout, one over 50 ends in 18 single steps.
     """
-    symbols, count = Offset(registers.shape[2]), Offset(rows)
-    stride, bar = Offset(registers.shape[1]) * symbols, Offset(first)
-    memory = registers.reshape(registers.size)
-    size = count * symbols
+    symbols, count, bar = Offset(width), Offset(rows), Offset(first)
+    stride, memory = Offset(registers.shape[1]), registers.reshape(registers.size)
+    size = (count * symbols + LANES - ONE) // LANES * LANES
     for k in range(len(code)):
         operation, window = code[k, OPERATION], code[k, WINDOW]
         a, b, c, out = code[k, A] * stride, code[k, B] * stride, code[k, C] * stride, code[k, OUT] * stride
@@ -107,18 +113,19 @@ def run_bars(
     out
         Is filled, shape (n_outputs, m, n_symbols).
     """
-    bars, block, done = inputs.shape[1], registers.shape[1], 0
+    _, bars, symbols = inputs.shape
+    block, done = registers.shape[1] // symbols, 0
     for start in range(0, bars, block):
         rows = min(block, bars - start)
         for place in range(inputs.shape[0]):
             for row in range(rows):
-                for i in range(inputs.shape[2]):
-                    registers[place, row, i] = inputs[place, start + row, i]
-        run_block(code, numbers, registers, floats, first + start, rows)
+                for i in range(symbols):
+                    registers[place, row * symbols + i] = inputs[place, start + row, i]
+        run_block(code, numbers, registers, floats, first + start, rows, symbols)
         while done < len(wanted) and wanted[done] < start + rows:
             for place in range(len(outputs)):
-                for i in range(inputs.shape[2]):
-                    out[place, done, i] = registers[outputs[place], wanted[done] - start, i]
+                for i in range(symbols):
+                    out[place, done, i] = registers[outputs[place], (wanted[done] - start) * symbols + i]
             done += 1
 
 
@@ -146,7 +153,8 @@ def _elementwise(
             memory[out + i] = _smaller(memory[a + i], memory[b + i])
     elif operation == WHERE:
         for i in range(size):
-            memory[out + i] = memory[b + i] if memory[a + i] != 0.0 else memory[c + i]
+            yes, no = memory[b + i], memory[c + i]
+            memory[out + i] = yes if memory[a + i] != 0.0 else no
     elif operation <= NOT_EQUAL:
         _compare(operation, memory, a, b, out, size)
     elif operation <= NOT:
@@ -345,15 +353,19 @@ def _ewma(
 ) -> None:
     total, weight, seen = state, state + symbols, state + symbols + symbols
     for row in range(rows):
-        shift = row * symbols
+        x, y = a + row * symbols, out + row * symbols
         for i in range(symbols):
-            value = memory[a + shift + i]
-            known = value == value
-            floats[total + i] = value + decay * floats[total + i] if known else 0.0
-            floats[weight + i] = 1.0 + decay * floats[weight + i] if known else 0.0
-            floats[seen + i] = floats[seen + i] + 1.0 if known else 0.0
+            value, before = memory[x + i], floats[total + i]
+            floats[total + i] = value + decay * before if value == value else 0.0
+        for i in range(symbols):
+            value, before = memory[x + i], floats[weight + i]
+            floats[weight + i] = 1.0 + decay * before if value == value else 0.0
+        for i in range(symbols):
+            value, before = memory[x + i], floats[seen + i]
+            floats[seen + i] = before + 1.0 if value == value else 0.0
+        for i in range(symbols):
             mean = floats[total + i] / floats[weight + i]
-            memory[out + shift + i] = mean if floats[seen + i] >= least else np.nan
+            memory[y + i] = mean if floats[seen + i] >= least else np.nan
 
 
 @numba.njit(nogil=True, error_model="numpy")
@@ -369,13 +381,16 @@ def _last_known(
 ) -> None:
     kept, age = state, state + symbols
     for row in range(rows):
-        shift = row * symbols
+        x, y = a + row * symbols, out + row * symbols
         for i in range(symbols):
-            value = memory[a + shift + i]
-            known = value == value
-            floats[kept + i] = value if known else floats[kept + i]
-            floats[age + i] = 0.0 if known else floats[age + i] + 1.0
-            memory[out + shift + i] = floats[kept + i] if floats[age + i] < oldest else np.nan
+            value, before = memory[x + i], floats[kept + i]
+            floats[kept + i] = value if value == value else before
+        for i in range(symbols):
+            value, before = memory[x + i], floats[age + i]
+            floats[age + i] = 0.0 if value == value else before + 1.0
+        for i in range(symbols):
+            value = floats[kept + i]
+            memory[y + i] = value if floats[age + i] < oldest else np.nan
 
 
 @numba.njit(nogil=True, error_model="numpy")

@@ -12,7 +12,7 @@ from ...riskcore.errors import InputError
 from .bars import BarRow, BarTable, ColumnMatrix
 from .expression import Expression, as_expression, walk
 from .formula import Formula
-from .kernel import LENGTH, NUMBERS, OPERATION, OUT, RING, STATE, WINDOW, A, B, C, Code, run_bars, run_block
+from .kernel import LANES, LENGTH, NUMBERS, OPERATION, OUT, RING, STATE, WINDOW, A, B, C, Code, run_bars, run_block
 from .step import Declaration, State
 
 BLOCK_NUMBERS = 1024
@@ -94,11 +94,12 @@ class Program:
         """
         number = self._number(row.opened)
         self._follow(state, number)
-        registers = self._registers(state["values"].shape[1], 1)
-        registers[: len(self.inputs), 0] = _matrix_of(row.values, self.inputs)
+        n = state["values"].shape[1]
+        registers = self._registers(n, 1)
+        registers[: len(self.inputs), :n] = _matrix_of(row.values, self.inputs)
         code, numbers = state["code"], self._assembly.numbers
-        run_block(code, numbers, registers, state["floats"], number, 1)
-        np.take(registers[:, 0], self._assembly.outputs, axis=0, out=state["values"])
+        run_block(code, numbers, registers, state["floats"], number, 1, n)
+        np.take(registers[:, :n], self._assembly.outputs, axis=0, out=state["values"])
 
     def read(self, state: State) -> FloatArray:
         """Values after the last bar, shape (n_symbols, n_features)."""
@@ -132,7 +133,8 @@ class Program:
         registers, outputs = self._registers(n, max(1, BLOCK_NUMBERS // n)), self._assembly.outputs
         numbers, floats = self._assembly.numbers, state["floats"]
         run_bars(state["code"], numbers, registers, floats, number, inputs, outputs, wanted, out)
-        np.take(registers[:, (bars - 1) % registers.shape[1]], outputs, axis=0, out=state["values"])
+        last = (bars - 1) % (registers.shape[1] // n) * n
+        np.take(registers[:, last : last + n], outputs, axis=0, out=state["values"])
 
     def _number(self, opened: np.datetime64) -> int:
         return int(opened.astype("datetime64[ns]").astype(np.int64)) // self.bar
@@ -146,7 +148,8 @@ class Program:
 
     def _registers(self, symbols: int, rows: int) -> FloatArray:
         """Working memory, not state: every register but the constants is written before it is read."""
-        shape = (self._assembly.registers, rows, symbols)
+        lanes = int(LANES)
+        shape = (self._assembly.registers, -(-rows * symbols // lanes) * lanes)
         if rows not in self._scratch or self._scratch[rows].shape != shape:
             registers = np.zeros(shape)
             for place, value in self._assembly.constants.items():
