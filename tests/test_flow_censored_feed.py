@@ -111,6 +111,15 @@ def test_weights_add_up_to_the_count_in_each_block(which):
     assert (event_weights(events, which) > 1.0).all()
 
 
+def test_the_variance_of_two_events_by_hand():
+    """Sizes 1 and 3 in 4 seconds: weights 2 ln 2, sample variance 2, mean 2."""
+    events = block([1.0, 3.0], 4)
+    w = 2 * np.log(2)
+    np.testing.assert_allclose(event_weights(events), w)
+    expected = 2 * w * (w - 1) * 2 + 4 * 4 * (2 - 1 - np.log(2))
+    assert amount_variance(events, event_weights(events))[0] == pytest.approx(expected)
+
+
 def test_the_lower_bound_is_the_wilson_limit():
     for shown in (1, 20, 59, 60):
         low = stats.binomtest(shown, 60).proportion_ci(0.9, method="wilson").low
@@ -196,6 +205,9 @@ def test_bars_without_a_feed_are_not_zero():
     flow = liquidation_flow(table, bars, HOUR, ("BTC", "ETH"))
     assert np.isnan(flow.events[[0, 3]]).all() and np.isnan(flow.amount.value[[0, 3]]).all()
     assert flow.events[1:3].tolist() == [[1.0, 0.0], [1.0, 0.0]]
+    at_open = table_of(np.array([0.0]), np.ones(1), np.zeros(1, bool))
+    flow = liquidation_flow(at_open, bars, HOUR, ("BTC",))
+    assert np.isnan(flow.events[:, 0]).tolist() == [True, False, True, True]
 
 
 def test_an_unknown_price_leaves_the_count():

@@ -435,6 +435,42 @@ def test_mean_correlation_is_that_of_all_pairs():
     assert np.mean(values[2000:]) == pytest.approx(np.corrcoef(returns.T)[np.triu_indices(6, 1)].mean(), abs=0.03)
 
 
+def values_of(component, table):
+    """The component's value after each bar."""
+    memory = component.start(len(table.symbols))
+    stacked = [np.stack([table.columns[name][bar] for name in component.columns]) for bar in range(len(table))]
+    return np.array([component.take(memory, columns, 1.0, component.half_life_hours) for columns in stacked])
+
+
+def plain_component(name, table):
+    """Each component in the words of pandas."""
+    frames = {key: pd.DataFrame(values) for key, values in table.columns.items()}
+    mean = lambda frame, hours: frame.ewm(halflife=hours, ignore_na=True).mean()  # noqa: E731
+    if name == "volatility":
+        returns = np.log(frames["close"]).diff()
+        return np.sqrt(mean(returns**2, 24.0)).median(axis=1)
+    if name == "funding_dispersion":
+        return (8760.0 * mean(frames["funding_rate"].fillna(0.0), 24.0)).std(axis=1, ddof=0)
+    if name == "open_interest_drop":
+        logs = np.log(frames["open_interest"]).ffill()
+        return (mean(logs, 24.0) - logs).clip(lower=0.0).median(axis=1)
+    if name == "liquidation_flow":
+        forced = (frames["liquidated_long"] + frames["liquidated_short"]).sum(axis=1)
+        return mean(forced, 6.0) / mean((frames["volume"] * frames["last_close"]).sum(axis=1), 6.0)
+    logs = np.log(frames["bid_50bps"] + frames["ask_50bps"])
+    return (mean(logs, 168.0) - logs).median(axis=1)
+
+
+@pytest.mark.parametrize("name", [one.name for one in ALL if one.name != "correlation"])
+def test_components_are_their_plain_twins(name):
+    table = table_of(400)
+    component = next(one for one in ALL if one.name == name)
+    found = values_of(component, table)
+    known = ~np.isnan(found)
+    assert known[-200:].all() and not known[: int(component.half_life_hours) - 1].any() or name == "liquidation_flow"
+    np.testing.assert_allclose(found[known], plain_component(name, table).to_numpy()[known], rtol=1e-8, atol=1e-12)
+
+
 CRISES = {
     "2020-03-12": "the crash of March 2020",
     "2021-05-19": "the sell-off of May 2021",

@@ -91,9 +91,10 @@ def funding_dispersion(memory: Memory, columns: FloatArray, hours: float, half_l
         charged = columns[0, i]
         memory[LAST, i] = 0.0 if not np.isnan(charged) else memory[LAST, i] + hours
         memory[SQUARE, i] = decay * memory[SQUARE, i] + (1.0 - decay) * (0.0 if np.isnan(charged) else charged / hours)
+        memory[WEIGHT, i] = decay * memory[WEIGHT, i] + (1.0 - decay)
         memory[SEEN, i] += hours
         if memory[LAST, i] <= 4.0 * half_life and memory[SEEN, i] >= half_life:
-            yearly = 8760.0 * memory[SQUARE, i]
+            yearly = 8760.0 * memory[SQUARE, i] / memory[WEIGHT, i]
             total, squares, number = total + yearly, squares + yearly * yearly, number + 1.0
     if number < 2.0:
         return np.nan
