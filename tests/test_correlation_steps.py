@@ -21,7 +21,7 @@ from margincast.features.correlation.matrix_step import CorrelationStep
 from margincast.features.correlation.tails import TailDependenceStep
 from margincast.features.correlation.turbulence import TurbulenceStep
 from margincast.features.engine.bars import BarTable
-from margincast.features.engine.step import run_step
+from margincast.features.engine.step import run_on, run_step
 from margincast.features.panel import build_features
 from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import InputError
@@ -79,6 +79,17 @@ def test_one_coin_has_no_correlation_and_two_do(step):
     kept |= {"downside_beta"}
     for place, told in enumerate(step.declarations):
         assert np.isnan(one[0, place]) or told.name.rsplit("_", 1)[0] in kept
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: type(step).__name__)
+def test_tables_one_after_the_other_give_what_one_gives(step):
+    table = factor_bars(200, seed=2, gaps=0.002)
+    whole = run_step(step, table, np.arange(201))
+    state, found = step.start(table.symbols), []
+    for first, last in ((0, 1), (1, 90), (90, 200)):
+        found.append(run_on(step, state, table.part(first, last), np.arange(last - first)))
+    np.testing.assert_array_equal(np.concatenate(found), whole[:-1])
+    np.testing.assert_array_equal(step.read(state), whole[-1])
 
 
 def test_the_matrix_step_is_the_functions_of_the_whole_past():

@@ -36,7 +36,7 @@ class Block:
 class BlockStep(ABC):
     """A step (see `engine.step`) that takes in whole blocks of bars; what it makes of them does not depend on the cut.
 
-    `update` is `advance` by one bar and `batch` is `advance` from one wanted row to the next, so that batch and stream
+    `update` is `advance` by one bar and `run` is `advance` from one wanted row to the next, so that batch and stream
     run the same compiled code on the same state.
     """
 
@@ -67,8 +67,8 @@ class BlockStep(ABC):
         closed = np.array([row.closed], "datetime64[ns]").view(np.int64)
         self.advance(state, Block(closed, {name: _one_row(row, name) for name in self.inputs}))
 
-    def batch(self, table: BarTable, at: IntArray) -> FloatArray:
-        """Features at the wanted rows of a table, as `run_step` returns them.
+    def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
+        """Go on from a state over a table, see `run_on`; the state is then that after its last bar.
 
         Raises
         ------
@@ -78,15 +78,15 @@ class BlockStep(ABC):
         for name in self.inputs:
             if name not in table.columns:
                 raise InputError("the bars lack a column that a feature reads", column=name)
-        closed = (table.times + table.step).view(np.int64)
-        state, done = self.start(table.symbols), 0
+        closed, done = (table.times + table.step).view(np.int64), 0
         out = np.full((len(at), len(table.symbols), len(self.declarations)), np.nan)
-        for place, bar in enumerate(np.asarray(at).tolist()):
+        for place, bar in enumerate([*np.asarray(at).tolist(), len(table)]):
             if bar > done:
                 columns = {name: table.columns[name][done:bar] for name in self.inputs}
                 self.advance(state, Block(closed[done:bar], columns))
                 done = bar
-            out[place] = self.read(state)
+            if place < len(at):
+                out[place] = self.read(state)
         return out
 
 

@@ -76,12 +76,13 @@ class CorrelationStep(BlockStep):
     Two coins, one twice the other: one bet, all absorbed, betas 2/3 and 4/3 to their mean.
 
     >>> from ..engine.bars import BarTable
+    >>> from ..engine.step import run_step
     >>> close = np.exp(np.outer([0.0, 0.01, -0.01, 0.02], [1.0, 2.0]))
     >>> times = np.datetime64("2024-01-01", "ns") + np.arange(4) * np.timedelta64(1, "h")
     >>> columns = {"close": close, "last_close": close, "volume": np.ones((4, 2))}
     >>> table = BarTable(times, np.timedelta64(1, "h"), ("A", "B"), columns)
     >>> step = CorrelationStep(1.0, 2.0)
-    >>> values = step.batch(table, np.array([4]))[0]
+    >>> values = run_step(step, table, np.array([4]))[0]
     >>> for one, value in zip(step.declarations, values.T):
     ...     print(one.name, (value + 0.0).round(4).tolist())
     absorption_2h [1.0, 1.0]
