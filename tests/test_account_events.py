@@ -384,6 +384,13 @@ def test_an_opening_from_a_snapshot_that_comes_first_keeps_its_entry():
     assert rebuild(events, state=start_from(infer_openings(events), events))["realised"][0, 0] == 10.0
 
 
+def test_a_reported_position_without_a_price_takes_that_of_the_first_trade_or_is_left_open():
+    reported = (0, Kind.POSITION, {"instrument": 0, "quantity": -2.0})
+    assert infer_openings(one_account(reported, trade(1, 1.0, 80.0))).positions[0].entry == 80.0
+    alone = infer_openings(one_account(reported))
+    assert (alone.positions, alone.unresolved) == ((), ((0, 0),))
+
+
 @given(st.lists(st.tuples(st.integers(-9, 9).filter(bool), st.booleans()), min_size=1, max_size=12))
 def test_the_inferred_opening_is_the_smallest_that_lets_every_close_be(fills):
     quantity, closes = zip(*fills, strict=True)
@@ -400,7 +407,7 @@ def test_the_inferred_opening_is_the_smallest_that_lets_every_close_be(fills):
     fitting = [k for k in range(-120, 121) if possible(k)]
     found = infer_openings(events)
     if not fitting:
-        assert found.contradictions == ((0, 0),)
+        assert found.unresolved == ((0, 0),)
         return
     expected = min(fitting, key=abs)
     assert [held.lots for held in found.positions] == ([expected] if expected else [])

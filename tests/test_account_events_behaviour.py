@@ -95,7 +95,7 @@ def test_shorter_bars_keep_the_hours():
     table = with_columns(quiet(400, step=half), turnover={(351, 0): 999.0, (352, 0): 100.0}, equity={(399, 0): 50.0})
     assert last(table, "turnover_24h", AccountBehaviour(0.5))[0] == pytest.approx(2.0)
     before = with_columns(quiet(8, step=half), equity={(5, 0): 90.0, (6, 0): 0.0, (7, 0): 100.0}, risk={(7, 0): 4.0})
-    assert last(before, "headroom_velocity_1h", AccountBehaviour(0.5))[0] == pytest.approx(10 / 4)
+    assert last(before, "headroom_change_1h", AccountBehaviour(0.5))[0] == pytest.approx(10 / 4)
     with pytest.raises(InputError, match="column bar_hours: must go into an hour"):
         AccountBehaviour(0.7)
 
@@ -109,8 +109,8 @@ def test_leverage_and_headroom_are_compared_with_their_past():
         risk={(29, 0): 2.0},
     )
     assert last(table, "leverage_change_24h")[0] == pytest.approx(np.log((800 / 80) / (200 / 100)))
-    assert last(table, "headroom_velocity_1h")[0] == pytest.approx((72 - 98) / 2)
-    assert last(table, "headroom_velocity_6h")[0] == pytest.approx((72 - 150) / 2 / 6)
+    assert last(table, "headroom_change_1h")[0] == pytest.approx((72 - 98) / 2)
+    assert last(table, "headroom_change_6h")[0] == pytest.approx((72 - 150) / 2 / 6)
 
 
 def test_counts_so_far():

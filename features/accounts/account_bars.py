@@ -70,6 +70,30 @@ def account_bars(
     InputError
         Events on other instruments than the history's, an instrument without a rate schedule, a covariance of another
         shape.
+
+    Examples
+    --------
+    Long 2 from 100 with 50 at 10% maintenance; at 110 equity is 50 + 20, maintenance 22:
+
+    >>> import datetime as dt
+    >>> from ...riskcore.instruments import InstrumentTable
+    >>> from ...riskcore.rulebook import RateSchedule
+    >>> from .events import Kind
+    >>> table = InstrumentTable.linear_perpetuals(["BTC"])
+    >>> hours = np.datetime64("2024-01-01", "ns") + np.arange(2) * np.timedelta64(1, "h")
+    >>> price = np.array([[100.0], [110.0]])
+    >>> history = MarketHistory(table, hours, price, price, price, price, [0], [-1], np.zeros((2, 1)))
+    >>> rules = RuleBook("example", dt.date(2024, 1, 1), {"BTC": RateSchedule.cliff([0.0], [0.1], [10.0])})
+    >>> minutes = hours[0] + np.array([10, 20]) * np.timedelta64(1, "m")
+    >>> events = AccountEvents.of(table, ["a"], minutes, [0, 0], [Kind.DEPOSIT, Kind.TRADE], instrument=[-1, 0],
+    ...     quantity=[np.nan, 2.0], price=[np.nan, 100.0], amount=[50.0, 0.0])
+    >>> bars = account_bars(events, history, rules)
+    >>> for name in ("deposits", "turnover", "equity", "maintenance"):
+    ...     print(name, bars.columns[name][:, 0].tolist())
+    deposits [50.0, 0.0]
+    turnover [200.0, 0.0]
+    equity [50.0, 70.0]
+    maintenance [20.0, 22.0]
     """
     require_same_instruments(events.instruments, history.instruments)
     if covariance is not None:

@@ -79,7 +79,7 @@ _DECLARATIONS = (
         "NaN where either leverage is not known or not positive (a flat account has none)",
     ),
     Declaration(
-        "headroom_velocity_1h",
+        "headroom_change_1h",
         "Change of equity less maintenance margin over the last hour, in standard deviations of an hour.",
         "sigmas / hour",
         ("equity", "maintenance", "risk"),
@@ -87,7 +87,7 @@ _DECLARATIONS = (
         "NaN where either headroom or the risk is not known, or there is no risk",
     ),
     Declaration(
-        "headroom_velocity_6h",
+        "headroom_change_6h",
         "Change of equity less maintenance margin over the last six hours, an hour, in standard deviations of an hour.",
         "sigmas / hour",
         ("equity", "maintenance", "risk"),

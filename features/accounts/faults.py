@@ -89,6 +89,17 @@ def cash_known(state: State, *, above: float = 0.0) -> BoolArray:
     above
         Amounts below zero, or apart from a reported balance, up to here are let pass: the scale of what the source
         leaves out, such as funding.
+
+    Examples
+    --------
+    >>> from ...riskcore.instruments import InstrumentTable
+    >>> from .events import AccountEvents, Kind
+    >>> from .rebuild import rebuild
+    >>> times = np.array(["2024-01-01T00:00", "2024-01-01T00:05"], "datetime64[ns]")
+    >>> events = AccountEvents.of(InstrumentTable.linear_perpetuals(["BTC"]), ["a"], times, [0, 0],
+    ...     [Kind.DEPOSIT, Kind.WITHDRAWAL], amount=[500.0, -502.5])
+    >>> cash_known(rebuild(events)).tolist(), cash_known(rebuild(events), above=5.0).tolist()
+    ([False], [True])
     """
     known = np.ones(len(state["fault_count"]), np.bool_)
     for fault in CASH:

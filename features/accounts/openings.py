@@ -44,13 +44,13 @@ class Openings:
         Positions; `reported` where a snapshot says so, otherwise the least that the trades need.
     balances
         Balances, from the first balance snapshot of an account and asset.
-    contradictions
-        (account, instrument) whose trades need more than any one opening position can be.
+    unresolved
+        (account, instrument) whose trades no opening position fits, or that has one without any price.
     """
 
     positions: tuple[OpeningPosition, ...]
     balances: tuple[OpeningBalance, ...]
-    contradictions: tuple[tuple[int, int], ...]
+    unresolved: tuple[tuple[int, int], ...]
 
 
 def start_from(openings: Openings, events: AccountEvents) -> State:
@@ -88,16 +88,16 @@ def infer_openings(events: AccountEvents) -> Openings:
     >>> rebuild(events)["realised"].tolist(), with_it["realised"].tolist()
     ([[-5.0]], [[-20.0]])
     """
-    positions, contradictions = [], []
+    positions, unresolved = [], []
     for own in _by_position(events):
         account, instrument = int(events.account[own[0]]), int(events.instrument[own[0]])
         found = _reported(events, own) or _least(events, own)
-        if found is None:
-            contradictions.append((account, instrument))
+        if found is None or (found[0] != 0 and np.isnan(found[1])):
+            unresolved.append((account, instrument))
         elif found[0] != 0:
             positions.append(OpeningPosition(account, instrument, *found))
-    held = Openings(tuple(positions), (), tuple(contradictions))
-    return Openings(held.positions, _opening_balances(events, held), held.contradictions)
+    held = Openings(tuple(positions), (), tuple(unresolved))
+    return Openings(held.positions, _opening_balances(events, held), held.unresolved)
 
 
 def _by_position(events: AccountEvents) -> list[IntArray]:

@@ -65,7 +65,14 @@ def start_accounts(accounts: int, instruments: InstrumentTable) -> State:
 
 
 def with_more_accounts(state: State, more: int, instruments: InstrumentTable) -> State:
-    """The state with `more` accounts behind those it has: a stream may bring new ones."""
+    """The state with `more` accounts behind those it has: a stream may bring new ones.
+
+    Examples
+    --------
+    >>> table = InstrumentTable.linear_perpetuals(["BTC"])
+    >>> with_more_accounts(start_accounts(2, table), 3, table)["lots"].shape
+    (5, 1)
+    """
     new = start_accounts(more, instruments)
     return {name: values if name == "last" else np.concatenate((values, new[name])) for name, values in state.items()}
 

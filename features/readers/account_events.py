@@ -77,6 +77,16 @@ def read_account_events(
     InputError
         No folder, no trades, a table there twice, a file that cannot be read, rows that are not as they must be, an
         unknown asset.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> rows = "time,account,symbol,side,price,quantity,fee\\n2024-01-01T00:00:00Z,a,BTC,sell,40000,0.25,4.5\\n"
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     _ = Path(place, "trades.csv").write_text(rows, encoding="utf-8")
+    ...     events = read_account_events(place).events
+    >>> events.accounts, events.quantity.tolist(), events.amount.tolist()
+    (('a',), [-0.25], [-4.5])
     """
     place = Path(folder)
     if not place.is_dir():
