@@ -81,9 +81,9 @@ def read_account_events(
     Examples
     --------
     >>> import tempfile
-    >>> rows = "time,account,symbol,side,price,quantity,fee\\n2024-01-01T00:00:00Z,a,BTC,sell,40000,0.25,4.5\\n"
+    >>> rows = ["time,account,symbol,side,price,quantity,fee", "2024-01-01T00:00:00Z,a,BTC,sell,40000,0.25,4.5"]
     >>> with tempfile.TemporaryDirectory() as place:
-    ...     _ = Path(place, "trades.csv").write_text(rows, encoding="utf-8")
+    ...     _ = Path(place, "trades.csv").write_text(chr(10).join(rows), encoding="utf-8")
     ...     events = read_account_events(place).events
     >>> events.accounts, events.quantity.tolist(), events.amount.tolist()
     (('a',), [-0.25], [-4.5])
