@@ -439,18 +439,20 @@ def values_of(component, table):
     """The component's value after each bar."""
     memory = component.start(len(table.symbols))
     stacked = [np.stack([table.columns[name][bar] for name in component.columns]) for bar in range(len(table))]
-    return np.array([component.take(memory, columns, 1.0, component.half_life_hours) for columns in stacked])
+    return np.array(
+        [component.take(memory, columns, table.bar_hours, component.half_life_hours) for columns in stacked]
+    )
 
 
 def plain_component(name, table):
     """Each component in the words of pandas."""
     frames = {key: pd.DataFrame(values) for key, values in table.columns.items()}
-    mean = lambda frame, hours: frame.ewm(halflife=hours, ignore_na=True).mean()  # noqa: E731
+    mean = lambda frame, hours: frame.ewm(halflife=hours / table.bar_hours, ignore_na=True).mean()  # noqa: E731
     if name == "volatility":
         returns = np.log(frames["close"]).diff()
-        return np.sqrt(mean(returns**2, 24.0)).median(axis=1)
+        return np.sqrt(mean(returns**2, 24.0) / table.bar_hours).median(axis=1)
     if name == "funding_dispersion":
-        return (8760.0 * mean(frames["funding_rate"].fillna(0.0), 24.0)).std(axis=1, ddof=0)
+        return (8760.0 / table.bar_hours * mean(frames["funding_rate"].fillna(0.0), 24.0)).std(axis=1, ddof=0)
     if name == "open_interest_drop":
         logs = np.log(frames["open_interest"]).ffill()
         return (mean(logs, 24.0) - logs).clip(lower=0.0).median(axis=1)
@@ -462,12 +464,17 @@ def plain_component(name, table):
 
 
 @pytest.mark.parametrize("name", [one.name for one in ALL if one.name != "correlation"])
-def test_components_are_their_plain_twins(name):
-    table = table_of(400)
+@pytest.mark.parametrize("hours", [1, 4])
+def test_components_are_their_plain_twins(name, hours):
+    table = table_of(400, hours)
     component = next(one for one in ALL if one.name == name)
     found = values_of(component, table)
     known = ~np.isnan(found)
-    assert known[-200:].all() and not known[: int(component.half_life_hours) - 1].any() or name == "liquidation_flow"
+    assert (
+        known[-200:].all()
+        and not known[: int(component.half_life_hours / hours) - 1].any()
+        or name == "liquidation_flow"
+    )
     np.testing.assert_allclose(found[known], plain_component(name, table).to_numpy()[known], rtol=1e-8, atol=1e-12)
 
 
