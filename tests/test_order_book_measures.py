@@ -188,11 +188,9 @@ def test_prices_go_to_ticks_and_back_without_a_change(tick, data):
     assert int(np.gcd.reduce(np.array(ticks))) == multiple
     other = np.array([0.1875])
     both = found.refined(other)
-    assert (
-        both.holds(other)
-        and both.holds(prices)
-        and found.in_ticks_of(both) * Fraction(both.units, both.scale) == (Fraction(found.units, found.scale))
-    )
+    assert not both.nearest(other)[1].any() and not both.nearest(prices)[1].any()
+    whole = Fraction(found.units, found.scale)
+    assert found.in_ticks_of(both) * Fraction(both.units, both.scale) == whole
 
 
 @pytest.mark.parametrize("tick", ["0", "-0.1", "nan", "inf", "x", "0.00000000001"])

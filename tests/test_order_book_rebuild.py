@@ -10,7 +10,18 @@ from order_book_twin import NOTHING, TICK, PlainBook, at, draw_stream, sides_of
 from step_parity import stored_and_loaded
 
 from margincast.features.liquidity import order_book
-from margincast.features.liquidity.book_kernel import set_level
+from margincast.features.liquidity.book_ladder import (
+    BASE,
+    BEST,
+    LEVELS,
+    NUMBERS,
+    best_first,
+    empty,
+    least_key,
+    notional_above,
+    set_level,
+    set_levels,
+)
 from margincast.features.liquidity.book_sequence import BINANCE_FUTURES, BINANCE_SPOT, BYBIT, OKX, WHOLE_BOOKS
 from margincast.features.liquidity.order_book import OrderBook
 from margincast.features.readers.book_feed_events import UNKNOWN, BookUpdate
@@ -88,22 +99,46 @@ def test_any_portions_and_restarts_give_the_same_bits(venue, seed, faults, cuts)
         assert whole.levels().bid_edge == parts.levels().bid_edge
 
 
-@given(seed=seeds)
-def test_levels_stay_in_order_whatever_is_set_and_removed(seed):
-    rng, plain = np.random.default_rng(seed), {}
-    keys, sizes, counts = np.zeros(400, np.int64), np.zeros(400), np.zeros(2, np.int64)
-    near = 0
-    for _ in range(300):
-        key, size = int(rng.integers(-40, 40)), float(rng.integers(0, 3))
-        near = set_level(keys, sizes, counts, key, size, near)
+@given(seed=seeds, width=st.sampled_from([4, 16, 64]), portion=st.integers(1, 9))
+def test_levels_set_together_are_those_set_one_by_one(seed, width, portion):
+    rng = np.random.default_rng(seed)
+    keys, sizes = rng.integers(0, 90, 120), rng.integers(0, 3, 120).astype(float)
+    ladders = [(np.zeros(width), np.zeros(200, np.int64), np.zeros(200), np.zeros(NUMBERS, np.int64)) for _ in range(2)]
+    for one in ladders:
+        empty(one[0], one[3])
+    for first in range(0, 120, portion):
+        set_levels(*ladders[0], keys[first : first + portion], sizes[first : first + portion])
+    for key, size in zip(keys.tolist(), sizes.tolist(), strict=True):
+        set_level(*ladders[1], key, size)
+    assert all((a == b).all() for a, b in zip(best_first(*ladders[0]), best_first(*ladders[1]), strict=True))
+    assert (ladders[0][3] == ladders[1][3]).all()
+
+
+@given(seed=seeds, width=st.sampled_from([4, 16, 64]), reach=st.sampled_from([10, 40, 1000]))
+def test_a_ladder_holds_its_levels_wherever_they_go(seed, width, reach):
+    """Prices that walk, jump and leave the window on either side; removals of what is there and of what is not."""
+    rng, plain, middle = np.random.default_rng(seed), {}, 0
+    window, numbers = np.zeros(width), np.zeros(NUMBERS, np.int64)
+    far_keys, far_sizes = np.zeros(400, np.int64), np.zeros(400)
+    side = window, far_keys, far_sizes, numbers
+    empty(window, numbers)
+    for _ in range(250):
+        middle += int(rng.integers(-3, 4)) if rng.random() < 0.95 else int(rng.integers(-reach, reach))
+        key, size = middle - int(rng.integers(0, reach)), float(rng.integers(0, 3))
+        if plain and rng.random() < 0.3:
+            key, size = max(plain) if rng.random() < 0.5 else int(rng.choice(list(plain))), 0.0
+        set_levels(*side, np.array([key]), np.array([size]))
         plain.pop(key, None)
         if size:
             plain[key] = size
-        rows, held = keys[: counts[0]], sizes[: counts[0]]
-        assert (np.diff(rows) > 0).all() and (held == 0).sum() == counts[1]
-        assert dict(zip(rows[held > 0].tolist(), held[held > 0].tolist(), strict=True)) == plain
-        assert counts[0] == 0 or held[-1] > 0
-        assert counts[1] <= counts[0] // 2 + 8
+        keys, sizes = best_first(*side)
+        assert list(zip(keys.tolist(), sizes.tolist(), strict=True)) == sorted(plain.items(), reverse=True)
+        assert numbers[LEVELS] == len(plain)
+        if plain:
+            assert numbers[BASE] + numbers[BEST] == max(plain) and least_key(far_keys, numbers) == min(plain)
+            least = int(rng.choice(list(plain))) + int(rng.integers(-1, 2))
+            inside = np.cumsum([abs(k) * 1 / 10 * s for k, s in sorted(plain.items(), reverse=True) if k >= least])
+            assert notional_above(*side, least, 1, 10) == (inside[-1] if len(inside) else 0.0)
 
 
 def diff(

@@ -1,4 +1,4 @@
-"""The compiled heart of an order book: levels kept in order, messages checked for continuity and applied."""
+"""The compiled heart of an order book: messages checked for continuity and applied."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...riskcore.arrays import FloatArray, IntArray
+from .book_ladder import BASE, BEST, LEVELS, empty, least_key, notional_above, set_levels
 
 WAITING, VALID, GAP = 0, 1, 2
 """Status: no snapshot yet; the levels are the venue's; something was missed since, and the levels are those before."""
@@ -42,15 +43,14 @@ COUNTS = 10
 class BookState(NamedTuple):
     """All an order book remembers.
 
-    Sides are rows 0 (bids, key = tick) and 1 (asks, key = -tick): in both the best level has the greatest key and
-    stands last, so that the top of the book changes without much being moved. `rows` are each side's rows and those of
-    them that are empty, see `set_level`; `edge` is the least key down to which a side is known; `spent` nanoseconds in
-    each status.
+    Sides are rows 0 (bids, key = tick) and 1 (asks, key = -tick) of a ladder's window, far list and numbers, see
+    `book_ladder`; `edge` is the least key down to which a side is known; `spent` nanoseconds in each status.
     """
 
-    keys: IntArray
-    sizes: FloatArray
-    rows: IntArray
+    window: FloatArray
+    far_keys: IntArray
+    far_sizes: FloatArray
+    numbers: IntArray
     edge: IntArray
     memory: IntArray
     counts: IntArray
@@ -91,86 +91,6 @@ class Trace(NamedTuple):
 
 
 @numba.njit(cache=True, nogil=True)
-def find(keys: IntArray, rows: int, key: int, near: int) -> int:
-    """First row whose key is not below `key`, looked for in doubling steps from a row near it."""
-    low, high, step = 0, rows, 1
-    if near < rows and keys[near] < key:
-        low = near + 1
-        while low + step < rows and keys[low + step] < key:
-            low += step + 1
-            step <<= 1
-        high = min(low + step, rows)
-    elif near < rows:
-        high = near
-        while high - step >= 0 and keys[high - step] >= key:
-            high -= step
-            step <<= 1
-        low = max(high - step, 0)
-    while low < high:
-        middle = (low + high) >> 1
-        if keys[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@numba.njit(cache=True, nogil=True)
-def set_level(keys: IntArray, sizes: FloatArray, counts: IntArray, key: int, size: float, near: int) -> int:
-    """Set, insert or (size 0) remove one level of a side; returns its row.
-
-    `counts` are the side's rows and those among them that are empty: a removed level leaves a row of size 0, which is
-    filled again when the price comes back, as it mostly does. Empty rows at the top go at once, the others when they
-    outnumber the levels.
-    """
-    rows = counts[0]
-    row = find(keys, rows, key, near)
-    if row < rows and keys[row] == key:
-        counts[1] += (size == 0.0) - (sizes[row] == 0.0)
-        sizes[row] = size
-    elif size > 0.0:
-        for place in range(rows, row, -1):
-            keys[place], sizes[place] = keys[place - 1], sizes[place - 1]
-        keys[row], sizes[row] = key, size
-        counts[0] += 1
-    while counts[0] > 0 and sizes[counts[0] - 1] == 0.0:
-        counts[0] -= 1
-        counts[1] -= 1
-    if counts[1] > counts[0] // 2 + 8:
-        _close_up(keys, sizes, counts)
-    return row
-
-
-@numba.njit(cache=True, nogil=True)
-def _close_up(keys: IntArray, sizes: FloatArray, counts: IntArray) -> None:
-    kept = 0
-    for row in range(counts[0]):
-        if sizes[row] > 0.0:
-            keys[kept], sizes[kept] = keys[row], sizes[row]
-            kept += 1
-    counts[0], counts[1] = kept, 0
-
-
-@numba.njit(cache=True, nogil=True)
-def within_bound(
-    keys: IntArray, sizes: FloatArray, rows: int, edge: int, bound: float, units: int, scale: int
-) -> float:
-    """Price times size of the levels with 20,000 key >= bound, best first; NaN where the side is not known that far.
-
-    Mid less b basis points is (bid + ask) (10,000 - b) / 20,000 in ticks, so both sides of the comparison are whole
-    numbers for a whole b, and a level that stands on the edge of the band is in it.
-    """
-    if 20_000.0 * (edge - 1) >= bound:
-        return np.nan
-    total = 0.0
-    for place in range(rows - 1, -1, -1):
-        if 20_000.0 * keys[place] < bound:
-            break
-        total += abs(keys[place]) * units / scale * sizes[place]
-    return total
-
-
-@numba.njit(cache=True, nogil=True)
 def replay(
     state: BookState, rule: Rule, messages: Messages, held: int, band: float, units: int, scale: int, trace: Trace
 ) -> int:
@@ -187,7 +107,7 @@ def replay(
         if _clock_went_back(state, messages, m) and state.memory[STATUS] == VALID:
             state.memory[STATUS], keep_from = GAP, m
         if messages.snapshot[m]:
-            _load(state, rule, messages, m)
+            _load(state, messages, m)
             keep_from = _catch_up(state, rule, messages, max(keep_from, m - rule.most_held), m)
         elif state.memory[STATUS] == VALID:
             if not _advance(state, rule, messages, m):
@@ -229,15 +149,25 @@ def _clock_went_back(state: BookState, messages: Messages, m: int) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
-def _load(state: BookState, rule: Rule, messages: Messages, m: int) -> None:
+def _ladder(state: BookState, side: int) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
+    return state.window[side], state.far_keys[side], state.far_sizes[side], state.numbers[side]
+
+
+@numba.njit(cache=True, nogil=True)
+def load_side(state: BookState, side: int, keys: IntArray, sizes: FloatArray) -> None:
+    """Let a side be these levels, known as far as they reach."""
+    empty(state.window[side], state.numbers[side])
+    order = np.argsort(-keys)
+    set_levels(*_ladder(state, side), keys[order], sizes[order])
+    state.edge[side] = keys.min() if len(keys) else NOWHERE
+
+
+@numba.njit(cache=True, nogil=True)
+def _load(state: BookState, messages: Messages, m: int) -> None:
     """Let the book be a snapshot."""
     for side in range(2):
-        start, end = messages.bounds[m, side], messages.bounds[m, side + 1]
-        state.rows[side], state.edge[side] = 0, NOWHERE
-        for row in np.argsort(messages.keys[start:end]):
-            key, size = messages.keys[start + row], messages.sizes[start + row]
-            state.edge[side] = min(state.edge[side], key)
-            set_level(state.keys[side], state.sizes[side], state.rows[side], key, size, state.rows[side, 0])
+        rows = slice(messages.bounds[m, side], messages.bounds[m, side + 1])
+        load_side(state, side, messages.keys[rows], messages.sizes[rows])
     memory = state.memory
     memory[STATUS], memory[JOINED], memory[CROSSED] = VALID, 0, 0
     memory[LAST], memory[ENGINE] = messages.ids[m, 1], messages.ids[m, 3]
@@ -286,36 +216,53 @@ def _advance(state: BookState, rule: Rule, messages: Messages, m: int) -> bool:
 @numba.njit(cache=True, nogil=True)
 def _apply(state: BookState, rule: Rule, messages: Messages, m: int) -> None:
     for side in range(2):
-        keys, sizes, rows, near = state.keys[side], state.sizes[side], state.rows[side], 0
-        for row in range(messages.bounds[m, side], messages.bounds[m, side + 1]):
-            near = set_level(keys, sizes, rows, messages.keys[row], messages.sizes[row], near)
+        rows = slice(messages.bounds[m, side], messages.bounds[m, side + 1])
+        set_levels(*_ladder(state, side), messages.keys[rows], messages.sizes[rows])
         if rule.keeps_window:
-            state.edge[side] = _least_key(keys, sizes, rows[0])
-    bids, asks = state.rows[0, 0], state.rows[1, 0]
-    crossed = bids > 0 and asks > 0 and state.keys[0, bids - 1] >= -state.keys[1, asks - 1]
+            numbers = state.numbers[side]
+            state.edge[side] = least_key(state.far_keys[side], numbers) if numbers[LEVELS] else NOWHERE
+    crossed = two_sided(state) and best_key(state, 0) >= -best_key(state, 1)
     state.memory[CROSSED] = crossed
     state.counts[CROSSED_BOOKS] += crossed
 
 
 @numba.njit(cache=True, nogil=True)
-def _least_key(keys: IntArray, sizes: FloatArray, rows: int) -> int:
-    for row in range(rows):
-        if sizes[row] > 0.0:
-            return int(keys[row])
-    return NOWHERE
+def two_sided(state: BookState) -> bool:
+    """Whether there is a bid and an ask."""
+    return bool(state.numbers[0, LEVELS] > 0 and state.numbers[1, LEVELS] > 0)
+
+
+@numba.njit(cache=True, nogil=True)
+def best_key(state: BookState, side: int) -> int:
+    """Key of the best level of a side that has one."""
+    return int(state.numbers[side, BASE] + state.numbers[side, BEST])
+
+
+@numba.njit(cache=True, nogil=True)
+def _within(state: BookState, side: int, bound: float, units: int, scale: int) -> float:
+    """Notional of the levels with 20,000 key >= bound; NaN where the side is not known that far.
+
+    Mid less b basis points is (bid + ask) (10,000 - b) / 20,000 in ticks, so both sides of the comparison are whole
+    numbers for a whole b, and a level that stands on the edge of the band is in it.
+    """
+    least = int(np.floor(bound / 20_000.0))
+    while 20_000.0 * least < bound:
+        least += 1
+    while 20_000.0 * (least - 1) >= bound:
+        least -= 1
+    if state.edge[side] > least:
+        return np.nan
+    return notional_above(*_ladder(state, side), least, units, scale)
 
 
 @numba.njit(cache=True, nogil=True)
 def _trace(state: BookState, band: float, units: int, scale: int, trace: Trace, row: int) -> None:
-    bids, asks = state.rows[0, 0], state.rows[1, 0]
-    usable = state.memory[STATUS] == VALID and state.memory[CROSSED] == 0 and bids > 0 and asks > 0
+    usable = state.memory[STATUS] == VALID and state.memory[CROSSED] == 0 and two_sided(state)
     trace.usable[row] = usable
     for side in range(2):
-        trace.best[row, side] = state.keys[side, state.rows[side, 0] - 1] if usable else 0
+        trace.best[row, side] = best_key(state, side) if usable else 0
         trace.within[row, side] = np.nan
     if usable:
         twice_mid = float(trace.best[row, 0] - trace.best[row, 1])
-        for side in range(2):
-            bound = twice_mid * (10_000.0 - band) if side == 0 else -twice_mid * (10_000.0 + band)
-            keys, sizes, edge = state.keys[side], state.sizes[side], state.edge[side]
-            trace.within[row, side] = within_bound(keys, sizes, state.rows[side, 0], edge, bound, units, scale)
+        trace.within[row, 0] = _within(state, 0, twice_mid * (10_000.0 - band), units, scale)
+        trace.within[row, 1] = _within(state, 1, -twice_mid * (10_000.0 + band), units, scale)

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 
 from ...riskcore.arrays import FloatArray, IntArray
-from ..readers.book_feed_events import BookUpdate
-from .book_kernel import NOWHERE, Messages
+from ..readers.book_feed_events import UNKNOWN, BookUpdate
+from .book_kernel import Messages
 from .price_grid import PriceGrid
 
-
-def prices_of(updates: Sequence[BookUpdate]) -> FloatArray:
-    """All prices of some messages, bids before asks, in order."""
-    return np.concatenate([side[:, 0] for update in updates for side in (update.bids, update.asks)])
+IDS = attrgetter("first", "last", "previous", "engine_sequence")
+TIMES = attrgetter("exchange_time", "receipt_time")
 
 
-def laid_out(updates: Sequence[BookUpdate], ticks: IntArray) -> Messages:
-    """Columns of some messages whose prices (see `prices_of`) are these ticks."""
-    lengths = np.array([[len(update.bids), len(update.asks)] for update in updates], np.int64).reshape(-1)
-    ends = np.cumsum(lengths).reshape(-1, 2)
-    starts = np.concatenate(([0], ends[:-1, 1]))
-    signs = np.repeat(np.tile(np.array([1, -1]), len(updates)), lengths)
-    return Messages(
-        np.array([update.kind == "snapshot" for update in updates], np.bool_),
-        np.array([(u.first, u.last, u.previous, u.engine_sequence) for u in updates], np.int64),
-        np.array([(u.exchange_time, u.receipt_time, u.seen) for u in updates], np.int64),
-        np.column_stack((starts, ends)),
-        ticks * signs,
-        np.concatenate([side[:, 1] for update in updates for side in (update.bids, update.asks)]),
-    )
+def levels_of(updates: Sequence[BookUpdate]) -> FloatArray:
+    """Price and size of all levels of some messages, bids before asks, in order."""
+    return np.concatenate([side for update in updates for side in (update.bids, update.asks)])
+
+
+def laid_out(updates: Sequence[BookUpdate], ticks: IntArray, sizes: FloatArray) -> Messages:
+    """Columns of some messages whose levels (see `levels_of`) have these ticks and sizes."""
+    lengths = np.array([len(side) for update in updates for side in (update.bids, update.asks)], np.int64)
+    bounds = np.zeros((len(updates), 3), np.int64)
+    bounds[:, 1:] = np.cumsum(lengths).reshape(-1, 2)
+    bounds[1:, 0] = bounds[:-1, 2]
+    signs = np.ones(len(lengths), np.int64)
+    signs[1::2] = -1
+    times = np.empty((len(updates), 3), np.int64)
+    times[:, :2] = list(map(TIMES, updates))
+    times[:, 2] = np.where(times[:, 1] == UNKNOWN, times[:, 0], times[:, 1])
+    ids = np.array(list(map(IDS, updates)), np.int64)
+    snapshot = np.array([update.kind == "snapshot" for update in updates], np.bool_)
+    return Messages(snapshot, ids, times, bounds, ticks * np.repeat(signs, lengths), sizes)
 
 
 def no_messages() -> Messages:
@@ -59,13 +63,22 @@ def tail(messages: Messages, first: int) -> Messages:
     return Messages(bounds=messages.bounds[first:] - level, **rows, **levels)
 
 
-def finer(keys: IntArray, factor: int) -> None:
-    """Bring keys to a grid with `factor` ticks to one of theirs, in place; an edge that is nowhere stays."""
-    keys *= np.where(keys == NOWHERE, 1, factor)
+def on_grid(grid: PriceGrid | None, prices: FloatArray) -> tuple[PriceGrid | None, IntArray]:
+    """Ticks of some prices, and the grid they are on: a given one as it is, else the coarsest that holds all so far.
 
-
-def grid_for(grid: PriceGrid | None, prices: FloatArray) -> PriceGrid | None:
-    """The grid of a book after some prices: a given one as it is, else the coarsest that holds all so far."""
-    if len(prices) == 0 or (grid is not None and (grid.given or grid.holds(prices))):
-        return grid
-    return PriceGrid.of_prices(prices) if grid is None else grid.refined(prices)
+    Raises
+    ------
+    InputError
+        A price off a given grid, or one that is no decimal.
+    """
+    if len(prices) == 0:
+        return grid, np.zeros(0, np.int64)
+    if grid is None:
+        grid = PriceGrid.of_prices(prices)
+        return grid, grid.ticks(prices)
+    ticks, off = grid.nearest(prices)
+    if not off.any():
+        return grid, ticks
+    if not grid.given:
+        grid = grid.refined(prices)
+    return grid, grid.ticks(prices)

@@ -27,15 +27,20 @@ from .book_kernel import (
     Messages,
     Rule,
     Trace,
+    load_side,
     replay,
 )
+from .book_ladder import LEVELS, NUMBERS, best_first, empty
 from .book_levels import ASK, BID, BookLevels
-from .book_messages import finer, grid_for, joined, laid_out, no_messages, prices_of, tail
+from .book_messages import joined, laid_out, levels_of, no_messages, on_grid, tail
 from .book_sequence import SequenceRule
 from .price_grid import PriceGrid
 
 MOST_HELD = 4096
 """Diffs kept while there is no book they could be applied to: minutes of any stream, longer than a snapshot takes."""
+
+WIDTH = 1 << 14
+"""Ticks of a side whose sizes are kept by tick: 3/4 of them worse than the best price. Others are kept in a list."""
 
 STATUSES: tuple[Literal["waiting", "valid", "gap"], ...] = ("waiting", "valid", "gap")
 
@@ -141,14 +146,17 @@ class OrderBook:
         self._grid = None if tick is None else PriceGrid.of_tick(tick)
         self._held: list[Messages] = []
         self._state = BookState(
+            np.zeros((2, WIDTH)),
             np.zeros((2, 0), np.int64),
             np.zeros((2, 0)),
-            np.zeros((2, 2), np.int64),
+            np.zeros((2, NUMBERS), np.int64),
             np.full(2, NOWHERE),
             np.full(MEMORY, UNKNOWN),
             np.zeros(COUNTS, np.int64),
             np.zeros(len(STATUSES), np.int64),
         )
+        for side in range(2):
+            empty(self._state.window[side], self._state.numbers[side])
         self._state.memory[[STATUS, CROSSED]] = 0
 
     @property
@@ -164,7 +172,7 @@ class OrderBook:
 
     @property
     def _two_sided(self) -> bool:
-        return bool(self._state.rows[:, 0].all())
+        return bool(self._state.numbers[:, LEVELS].all())
 
     @property
     def last_valid(self) -> int:
@@ -226,9 +234,8 @@ class OrderBook:
         return BookLevels(self.symbol, seen, self._grid, bid_keys, bid_sizes, -ask_keys, ask_sizes, *edges)
 
     def _best_first(self, side: int) -> tuple[IntArray, FloatArray]:
-        rows = self._state.rows[side, 0]
-        keys, sizes = self._state.keys[side, :rows][::-1], self._state.sizes[side, :rows][::-1]
-        return keys[sizes > 0.0], sizes[sizes > 0.0]
+        state = self._state
+        return best_first(state.window[side], state.far_keys[side], state.far_sizes[side], state.numbers[side])
 
     def checkpoint(self) -> State:
         """All the book remembers, as arrays: `restored` takes it up with the same bits."""
@@ -266,16 +273,12 @@ class OrderBook:
         for row, update in enumerate(updates):
             if update.symbol != self.symbol:
                 raise InputError(f"is not {self.symbol}", row=row, column="symbol", value=update.symbol)
-        prices = prices_of(updates)
-        grid = grid_for(self._grid, prices)
-        if grid is None:
-            return laid_out(updates, np.zeros(0, np.int64))
-        ticks = grid.ticks(prices)
-        if self._grid is not None and grid is not self._grid:
-            for keys in (self._state.keys, self._state.edge, *(part.keys for part in self._held)):
-                finer(keys, self._grid.in_ticks_of(grid))
+        levels = levels_of(updates)
+        grid, ticks = on_grid(self._grid, levels[:, 0])
+        if self._grid is not None and grid is not None and grid is not self._grid:
+            self._refine(self._grid.in_ticks_of(grid))
         self._grid = grid
-        return laid_out(updates, ticks)
+        return laid_out(updates, ticks, levels[:, 1].copy())
 
     def _numbers(self) -> Rule:
         rule = self.rule
@@ -283,13 +286,23 @@ class OrderBook:
         return Rule(rule.linked_by_previous, join, rule.rising, rule.keeps_window, MOST_HELD)
 
     def _make_room(self, more: int) -> None:
-        needed = int(self._state.rows[:, 0].max()) + more
-        room = self._state.keys.shape[1]
+        needed = int(self._state.numbers[:, LEVELS].max()) + more
+        room = self._state.far_keys.shape[1]
         if needed > room:
             width = max(needed, 2 * room) - room
-            keys = np.concatenate((self._state.keys, np.zeros((2, width), np.int64)), axis=1)
-            sizes = np.concatenate((self._state.sizes, np.zeros((2, width))), axis=1)
-            self._state = self._state._replace(keys=keys, sizes=sizes)
+            far_keys = np.concatenate((self._state.far_keys, np.zeros((2, width), np.int64)), axis=1)
+            far_sizes = np.concatenate((self._state.far_sizes, np.zeros((2, width))), axis=1)
+            self._state = self._state._replace(far_keys=far_keys, far_sizes=far_sizes)
+
+    def _refine(self, factor: int) -> None:
+        """Go over to a grid with `factor` ticks to one of the present."""
+        for side in range(2):
+            keys, sizes = self._best_first(side)
+            edge = self._state.edge[side]
+            load_side(self._state, side, keys * factor, sizes)
+            self._state.edge[side] = edge if edge == NOWHERE else edge * factor
+        for part in self._held:
+            part.keys[:] *= factor
 
     def _hold(self, messages: Messages) -> None:
         if self.rule.join is None or not len(messages.snapshot):

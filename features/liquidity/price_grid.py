@@ -8,7 +8,7 @@ from math import gcd
 
 import numpy as np
 
-from ...riskcore.arrays import FloatArray, IntArray
+from ...riskcore.arrays import BoolArray, FloatArray, IntArray
 from ...riskcore.errors import InputError
 
 MOST_DECIMALS = 10
@@ -76,14 +76,14 @@ class PriceGrid:
         """The tick in quote units."""
         return self.units / self.scale
 
-    def holds(self, prices: FloatArray) -> bool:
-        """Whether all prices lie on the grid."""
-        return bool((self.prices(np.rint(prices * self.scale / self.units).astype(np.int64)) == prices).all())
+    def nearest(self, prices: FloatArray) -> tuple[IntArray, BoolArray]:
+        """Nearest ticks of prices, and which of the prices are off the grid."""
+        ticks = np.rint(prices * (self.scale / self.units)).astype(np.int64)
+        return ticks, self.prices(ticks) != prices
 
     def ticks(self, prices: FloatArray) -> IntArray:
         """Ticks of prices on the grid, shape as given; one off the grid raises InputError with its row."""
-        nearest = np.rint(prices * self.scale / self.units).astype(np.int64)
-        off = self.prices(nearest) != prices
+        nearest, off = self.nearest(prices)
         if off.any():
             row = int(np.flatnonzero(off)[0])
             problem = f"is no multiple of the tick {self.tick:g}"
