@@ -22,6 +22,7 @@ SCRIPTS = (
     "liquidation_cascade",
     "features",
     "correlation",
+    "order_book",
 )
 INTRO = """# Speed
 
