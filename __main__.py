@@ -433,10 +433,11 @@ def import_files(
     from .training.import_archives import import_archives
     from .training.table_store import TableStore
 
+    def progress(done: int, of: int, file: Any) -> None:
+        show(f"{done} of {of}: {file.file}")
+
     with _told_as_it_goes() as (_, show):
-        report = import_archives(
-            files, TableStore(out), quote=quote, kind=kind, progress=lambda n, of, file: show(f"{n} of {of}: {file.file}")
-        )
+        report = import_archives(files, TableStore(out), quote=quote, kind=kind, progress=progress)
     show_imported(report, out)
     if report.count("refused"):
         raise typer.Exit(1)

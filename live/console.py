@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..training.import_archives import ImportReport
 from .fetch_report import FetchReport, said_gaps
 from .fetch_tables import iso
 
@@ -39,6 +42,23 @@ def show_fetched(report: FetchReport) -> None:
     for note in report.notes:
         console.print(escape(f"note: {note}"), highlight=False)
     console.print(escape(f"from {report.venue}, stored in {report.folder}"), highlight=False, soft_wrap=True)
+
+
+def show_imported(report: ImportReport, folder: Path) -> None:
+    """Totals, rows of each table, gaps between files, what was cleaned, and each file that was refused."""
+    console = Console()
+    new: dict[str, int] = {}
+    for append in (append for file in report.files for append in file.appends):
+        new[append.table] = new.get(append.table, 0) + append.new
+    console.print(escape(report.lines()[0]), highlight=False)
+    for table, rows in new.items():
+        console.print(f"  {table}: {rows:,} new", highlight=False)
+    for line in report.lines()[1:]:
+        console.print(escape(line), style="yellow", highlight=False)
+    for file in report.files:
+        for note in file.notes if file.outcome == "imported" else ():
+            console.print(escape(f"note: {file.file.name}: {note}"), highlight=False)
+    console.print(escape(f"stored in {folder}"), highlight=False, soft_wrap=True)
 
 
 def _minute(milliseconds: int | None) -> str:

@@ -116,6 +116,14 @@ def test_an_empty_page_in_the_middle_of_a_history_is_a_gap(tmp_path, small_pages
     assert report.rows[0].new == 72 - 17
 
 
+def test_bars_that_are_due_and_not_there_are_a_gap(tmp_path):
+    """A venue that lags or has delisted: nothing from 20:00 of the last day on."""
+    with BinanceUsdm(Time()) as venue:
+        venue.edit = lambda path, rows: [row for row in rows if row[0] < MIDNIGHT + 68 * HOUR]
+        report, _ = run(venue, tmp_path)
+    assert report.rows[0].gaps == (Gap(MIDNIGHT + 67 * HOUR, MIDNIGHT + 72 * HOUR, 4),)
+
+
 @VENUES
 def test_a_second_run_goes_on_from_the_last_row_and_finds_it_unchanged(kind, tmp_path):
     time = Time(now=MIDNIGHT / 1e3 + 30.5 * 3600)

@@ -3,7 +3,8 @@
 import sys
 
 import pytest
-from recorded_venue import BinanceUsdm, Fault, Time
+from archive_samples import HOUR, KLINE_HEADER, kline, milliseconds, write_zip
+from recorded_venue import BinanceUsdm, Fault, Time, recorded
 
 from margincast import __main__ as command_line
 from margincast.features.readers.stored_tables import read_stored
@@ -92,3 +93,50 @@ def test_ctrl_c_says_how_to_go_on(run, tmp_path, monkeypatch):
     monkeypatch.setattr("margincast.live.fetch.fetch", interrupted)
     code, _, err = run(*USUAL, "--out", tmp_path / "store")
     assert code == 130 and "the same command goes on" in err
+
+
+@pytest.mark.parametrize("verb", ["fetch", "import"])
+def test_help_reads_well_at_80_columns(verb, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", ["margincast", verb, "--help"])
+    with pytest.raises(SystemExit):
+        command_line.main()
+    out, _ = capsys.readouterr()
+    assert "Usage" in out and "…" not in out and max(map(len, out.splitlines())) <= 80
+
+
+# -- import -------------------------------------------------------------------------------------------------------
+
+
+def test_archives_are_imported_and_a_refused_file_is_told(monkeypatch, capsys, tmp_path):
+    folder = tmp_path / "data" / "futures" / "um" / "daily" / "klines" / "BTCUSDT" / "1h"
+    for day in ("2024-01-01", "2024-01-03"):
+        opened = milliseconds(day)
+        lines = [KLINE_HEADER, *(kline(opened + hour * HOUR) for hour in range(24))]
+        write_zip(folder / f"BTCUSDT-1h-{day}.zip", lines)
+    (folder / "BTCUSDT-1h-2024-01-04.zip").write_bytes(b"no zip")
+    command = ["margincast", "import", str(tmp_path / "data"), "--out", str(tmp_path / "store")]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    out, _ = capsys.readouterr()
+    assert ended.value.code == 1, "a file was refused"
+    assert "3 files: 2 imported, 0 known, 1 refused; 48 new rows" in out and "perp: 48 new" in out
+    assert "no file of 2024-01-02" in out and "BTCUSDT-1h-2024-01-04.zip" in out
+    assert len(read_stored(tmp_path / "store", "perp")) == 48
+
+
+def test_a_fetch_goes_on_where_an_archive_ends(run, tmp_path, monkeypatch, capsys):
+    """The archive's last bar is the venue's: the same row, not a contradiction."""
+    rows = [row for row in recorded("binanceusdm", "klines_BTCUSDT_1h") if row[0] < milliseconds("2024-01-02")]
+    folder = tmp_path / "data" / "futures" / "um" / "daily" / "klines" / "BTCUSDT" / "1h"
+    write_zip(folder / "BTCUSDT-1h-2024-01-01.zip", [KLINE_HEADER, *(",".join(map(str, row)) for row in rows)])
+    monkeypatch.setattr(sys, "argv", ["margincast", "import", str(tmp_path / "data"), "--out", str(tmp_path / "store")])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    assert ended.value.code in (0, None), capsys.readouterr()
+    code, out, err = run(
+        "--exchange", "binanceusdm", "--symbols", "BTC", "--tables", "perp", "--out", tmp_path / "store"
+    )
+    assert code == 0, err
+    assert next(line for line in out.splitlines() if line.startswith("perp")).split()[2:4] == ["48", "1"]

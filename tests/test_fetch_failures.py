@@ -12,7 +12,10 @@ from margincast.live import page_appends
 from margincast.live.exchange import VenueError, open_exchange
 from margincast.live.fetch import fetch
 from margincast.live.fetch_plan import FetchPlan
+from margincast.live.fetch_tables import FUNDING_PACE, HistoryWindow
+from margincast.live.paging import history_pages
 from margincast.live.rate_limit import Patience
+from margincast.live.symbols import Listing
 from margincast.riskcore.errors import InputError
 
 TRIES = Patience().tries
@@ -230,6 +233,30 @@ def test_rows_that_contradict_each_other_are_refused(tmp_path):
         venue.edit = lambda path, rows: [*rows[:5], [rows[4][0], "1.0", *rows[4][2:]], *rows[5:]]
         with pytest.raises(InputError, match="comes twice in one reply with different numbers"):
             run(venue, tmp_path)
+
+
+class Always:
+    """A venue that gives the same fundings to each question."""
+
+    name = "anywhere"
+
+    def __init__(self, hours):
+        self.reply = [{"timestamp": MIDNIGHT + hour * HOUR, "fundingRate": 1e-4} for hour in hours]
+
+    def call(self, method, *arguments):
+        return self.reply
+
+    def now(self):
+        return MIDNIGHT + 1000 * HOUR
+
+
+def test_rows_outside_of_a_window_are_left_to_their_own():
+    """Every funding counts once, in the window it belongs to: the end of one is the start of the next."""
+    bitcoin = Listing("BTC", "BTC/USDT:USDT", "BTCUSDT")
+    window = HistoryWindow(Always(range(0, 160, 8)), "funding", bitcoin, "1h", FUNDING_PACE)
+    pages = list(history_pages(window, MIDNIGHT, MIDNIGHT + 120 * HOUR, FUNDING_PACE, 5))
+    assert [len(page) for page in pages] == [5, 5, 5]
+    assert np.concatenate(pages)[:, 0].tolist() == [MIDNIGHT + hour * HOUR for hour in range(0, 120, 8)]
 
 
 def test_a_venue_that_ignores_the_end_of_a_window_is_refused(tmp_path, monkeypatch):

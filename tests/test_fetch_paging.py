@@ -102,6 +102,8 @@ def test_a_new_interval_is_no_gap_and_a_missing_funding_is():
     assert gaps_of(np.append(eight, [44.0, 48.0, 52.0]), None) == ()
     (gap,) = gaps_of(np.array([0.0, 1.0, 2.0, 5.0, 6.0]), None)
     assert (gap.after, gap.before, gap.missing) == (2, 5, 2)
+    (gap,) = gaps_of(np.array([0.0, 8.0, 16.0, 32.0, 40.0]), None)
+    assert (gap.after, gap.before, gap.missing) == (16, 32, 1)
 
 
 @pytest.mark.parametrize("times", [[], [3.0]])
