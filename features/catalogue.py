@@ -24,6 +24,8 @@ from .flow.funding_clock import FundingClockStep
 from .flow.stress_index import StressIndexStep, with_columns
 from .flow.vpin import VpinStep
 from .liquidity.depth_steps import ThinnessStep, depth_formulas
+from .regime.change_step import ChangePointStep
+from .regime.regime_step import RegimeStep
 from .volatility.formulas import volatility_formulas
 from .volatility.har import HarStep
 from .volatility.season_step import DeseasonalisedStep, SeasonStep
@@ -126,6 +128,8 @@ def _makers(table: BarTable) -> dict[str, Callable[[], Step]]:
         "season, volatility without it": lambda: DeseasonalisedStep(hours),
         "HAR": lambda: HarStep(hours),
         "spikes": lambda: SpikeStep(HarStep(hours, half_life_hours=YEAR)),
+        "regime": lambda: RegimeStep(hours),
+        "change points": lambda: ChangePointStep(hours),
         "funding clock": FundingClockStep,
         "VPIN": VpinStep,
         "stress index": lambda: StressIndexStep(with_columns(tuple(columns))),
