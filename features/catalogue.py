@@ -19,8 +19,10 @@ from .engine.formula import Formula
 from .engine.program import Program
 from .engine.step import Step
 from .families import PANEL, FormulaBars
+from .flow.estimated_ladder import EstimatedLadderStep
 from .flow.formulas import flow_formulas
 from .flow.funding_clock import FundingClockStep
+from .flow.stress_components import COMPONENTS, Component, depth_component
 from .flow.stress_index import StressIndexStep, with_columns
 from .flow.vpin import VpinStep
 from .liquidity.depth_steps import ThinnessStep, depth_formulas
@@ -132,7 +134,8 @@ def _makers(table: BarTable) -> dict[str, Callable[[], Step]]:
         "change points": lambda: ChangePointStep(hours),
         "funding clock": FundingClockStep,
         "VPIN": VpinStep,
-        "stress index": lambda: StressIndexStep(with_columns(tuple(columns))),
+        "stress index": lambda: StressIndexStep(with_columns(tuple(columns), _components(levels))),
+        "estimated ladder": EstimatedLadderStep,
     }
     if levels:
         makers["thinness"] = lambda: ThinnessStep(levels, hours)
@@ -146,6 +149,11 @@ def _makers(table: BarTable) -> dict[str, Callable[[], Step]]:
             "lead and lag": lambda: LeadLagStep(hours),
         }
     return makers | {"clock": Clock}
+
+
+def _components(levels: tuple[float, ...]) -> tuple[Component, ...]:
+    """Components of the stress index, among them the depth nearest the mid where there is a book."""
+    return (*COMPONENTS, *(depth_component(f"bid_{level:g}bps", f"ask_{level:g}bps") for level in levels[:1]))
 
 
 def _lacks(name: str, inputs: Sequence[str], table: BarTable, left_out: dict[str, str]) -> bool:

@@ -90,7 +90,7 @@ def test_no_feature_sees_what_has_not_closed(table, features, week):
     early = week.bars <= first
     assert [week.names[k] for k in np.flatnonzero(moved[early].any(axis=(0, 1)))] == []
     still = [week.names[k] for k in np.flatnonzero(~moved[~early].any(axis=(0, 1)))]
-    assert still == ["stress_components", "hour_sin", "hour_cos", "week_sin", "week_cos"]  # a count, and the clock
+    assert still == ["hour_sin", "hour_cos", "week_sin", "week_cos"]
 
 
 def test_features_and_series_of_ones_own_stand_beside_the_others(table):
