@@ -90,10 +90,9 @@ def _advance(
     close: FloatArray, decay: float, last: FloatArray, pairs: FloatArray, ring: FloatArray, seen: IntArray
 ) -> None:
     for row in range(len(close)):
-        place = seen[0] % len(ring)
-        if seen[0] >= len(ring):
-            take_pairs(pairs, ring[place], decay)
-        take_returns(close[row], last, ring[place])
+        oldest = ring[seen[0] % len(ring)]
+        take_pairs(pairs, oldest, decay)
+        take_returns(close[row], last, oldest)
         seen[0] += 1
 
 
