@@ -112,6 +112,16 @@ def test_liquidations_by_side_become_bars(tmp_path):
     assert columns["liquidated_long"][4, 1] == 50.0
 
 
+def test_a_bar_without_a_price_says_nothing_of_liquidations_unless_one_was_reported(tmp_path):
+    rows = pd.DataFrame(
+        {"timestamp": at([1.5, 5.5, 8]), "symbol": "BTC", "side": "long", "price": 2.0, "quantity": 1.0}
+    )
+    bars = perp()
+    gone = (bars["symbol"] == "BTC") & bars["timestamp"].isin(at([4, 5]))
+    columns = bar_table(read(tmp_path, perp=bars[~gone], liquidations=rows)).columns
+    np.testing.assert_array_equal(columns["liquidated_long"][1:7, 0], [2.0, 0.0, 0.0, np.nan, 2.0, 0.0])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
