@@ -16,10 +16,10 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 
-.PHONY: help install demo test check lint types format bench verify wheel lock clean
+.PHONY: help install demo test check lint types format bench verify pages wheel lock clean
 
 help:
-	@sed -n 's/^#   //p' Makefile; echo 'others: install lint types format bench verify wheel lock clean'
+	@sed -n 's/^#   //p' Makefile; echo 'others: install lint types format bench verify pages wheel lock clean'
 
 # Stamps: re-run only when the requirements change.
 $(VENV)/.core: pyproject.toml constraints.txt
@@ -68,6 +68,10 @@ bench: $(VENV)/.bench
 
 verify: $(VENV)/.core
 	@$(BIN)/python tests/verify.py $(VECTORS) $(ARGS)
+
+# The page of every feature, from what the features declare.
+pages: $(VENV)/.core
+	@$(BIN)/python -c 'from margincast.features.catalogue_page import page; print(page(), end="")' > docs/feature_catalogue.md
 
 wheel: $(VENV)/.core
 	@rm -rf build && $(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .

@@ -68,5 +68,5 @@ def test_the_verb_says_what_there_is_and_what_is_left_out(market, tmp_path):
     assert "no taker_buy_volume" in done.output and result["left_out"]["taker_imbalance_4h"] == "no taker_buy_volume"
     names = [one["name"] for one in result["features"]]
     one = result["features"][names.index("return_24h")]
-    assert one["inputs"] == ["close"] and one["lookback_hours"] == 24.0 and one["unit"] == "log return"
+    assert one["inputs"] == ["close"] and one["lookback_hours"] == 25.0 and one["unit"] == "log return"
     assert result["file"] is None

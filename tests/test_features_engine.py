@@ -260,7 +260,7 @@ def test_an_expression_refuses_what_it_does_not_know():
 def test_an_expression_says_what_it_reads_and_how_far_back():
     value = rolling_mean(lagged(column("high"), 2), 24) / ewma(column("low"), 72.0)
     assert columns_of(value) == ("high", "low")
-    assert lookback(value) == 72.0
+    assert lookback(value) == 72.0 and lookback(value.inputs[0]) == 26.0
     said = Formula("f", value, "s", "u").declaration(0.5)
     assert (said.lookback_hours, said.inputs) == (36.0, ("high", "low"))
     assert "window" in said.missing and "anew" in said.missing

@@ -8,6 +8,7 @@ import pytest
 import step_parity
 from test_features_engine import draw_table
 
+from margincast.features import catalogue_page
 from margincast.features.bar_table import bar_table
 from margincast.features.catalogue import choose, every_feature
 from margincast.features.engine.bars import BarTable
@@ -112,3 +113,10 @@ def test_what_a_market_lacks_is_said():
     assert choice.left_out["correlation"] == "needs two symbols"
     names = {one.name for step in choice.steps for one in step.declarations}
     assert not names & set(choice.left_out)
+
+
+def test_the_page_says_what_the_features_declare():
+    page = Path(__file__).resolve().parents[1] / "docs" / "feature_catalogue.md"
+    assert page.read_text(encoding="utf-8") == catalogue_page.page(), "make pages writes it anew"
+    names = [one.name for _, _, declared in catalogue_page.sections() for one in declared]
+    assert len(names) == len(set(names)) > 250

@@ -151,17 +151,17 @@ def columns_of(expression: Expression) -> tuple[str, ...]:
 
 
 def lookback(expression: Expression) -> float:
-    """How many bars before the last one an expression looks at: windows add up; of an exponential one its half-life.
+    """How many bars an expression looks at, the last one included; of an exponential average its half-life.
 
     Examples
     --------
     >>> from .operations import lagged, rolling
-    >>> lookback(as_expression(rolling(lagged(column("close"), 1), 24)))
-    24.0
+    >>> lookback(as_expression(column("close"))), lookback(as_expression(rolling(lagged(column("close"), 1), 24)))
+    (1.0, 25.0)
     """
-    reach: dict[int, float] = {}
+    earlier: dict[int, float] = {}
     for part in walk(expression):
-        own = part.parameter - 1.0 if part.operation in ("sum", "max", "min", "last_known") else 0.0
-        own = part.parameter if part.operation in ("lag", "ewma") else own
-        reach[id(part)] = own + max((reach[id(one)] for one in part.inputs), default=0.0)
-    return reach[id(expression)]
+        own = part.parameter - 1.0 if part.operation in ("sum", "max", "min", "ewma", "last_known") else 0.0
+        own = part.parameter if part.operation == "lag" else own
+        earlier[id(part)] = own + max((earlier[id(one)] for one in part.inputs), default=0.0)
+    return earlier[id(expression)] + 1.0

@@ -41,12 +41,13 @@ class Formula:
 
     def declaration(self, bar_hours: float) -> Declaration:
         """What the formula says of itself for bars of this length."""
+        bars = lookback(as_expression(self.expression))
         return Declaration(
             self.name,
             self.summary,
             self.unit,
             self.inputs,
-            lookback(as_expression(self.expression)) * bar_hours,
+            bars * bar_hours if bars > 1.0 else 0.0,
             self.missing,
             self.source,
         )
