@@ -51,10 +51,9 @@ def fetch_history(
     notes += more
     if since >= until:
         return Fetched(table, listing.symbol, notes=(*notes, "there is nothing to fetch in that range yet"))
-    regular = pace.spacing if kind.stepped else None
     stored = _stored_times(window, store, since, until)
     with PageAppends(store, window) as appends:
-        for start, end in lacking(stored, since, until, regular):
+        for start, end in lacking(stored, since, until, pace):
             for page in history_pages(window, start, end, pace, window.most):
                 appends.add(page)
                 share = (page[-1, 0] - start) / (end - start)
@@ -73,7 +72,7 @@ def require_same_venue(store: TableStore, table: str, symbol: str, venue: str) -
             raise InputError(problem, file=table, column="exchange", value=venue)
 
 
-def lacking(times: FloatArray, since: int, until: int, spacing: int | None) -> list[tuple[int, int]]:
+def lacking(times: FloatArray, since: int, until: int, pace: Pace) -> list[tuple[int, int]]:
     """Stretches of a range that stored rows leave open, milliseconds; the last one begins at the last stored row.
 
     Parameters
@@ -82,21 +81,26 @@ def lacking(times: FloatArray, since: int, until: int, spacing: int | None) -> l
         Stored rows of the range, rising.
     since, until
         The range, its end excluded.
-    spacing
-        As in `gaps_of`.
+    pace
+        How far apart rows are. Between events a stretch is open where it is longer than one and a half times the
+        shorter of the steps beside it: where the interval has changed the venue is asked once too often.
 
     Examples
     --------
-    >>> lacking(np.array([2.0, 3.0, 5.0]), 0, 9, 1)
+    >>> lacking(np.array([2.0, 3.0, 5.0]), 0, 9, Pace(1, 1))
     [(0, 2), (4, 5), (5, 9)]
+    >>> lacking(np.array([0.0, 8.0, 24.0, 32.0, 36.0, 40.0]), 0, 40, Pace(8, 1))
+    [(9, 24), (25, 32)]
     """
     if not len(times):
         return [(since, until)]
-    first, last = int(times[0]), int(times[-1])
-    inside = [(gap.after + 1, gap.before) for gap in gaps_of(times, spacing)]
-    front = [(since, first)] if first - since >= (spacing or FUNDING_PACE.shortest) else []
-    due = until - last > (spacing or 0)
-    return [*front, *inside, *([(last, until)] if due else [])]
+    first, last, steps = int(times[0]), int(times[-1]), np.diff(times)
+    around = np.r_[np.inf, steps, np.inf]
+    beside = np.full(len(steps), pace.spacing) if pace.regular else np.minimum(around[:-2], around[2:])
+    wide = np.flatnonzero((steps > 1.5 * beside) | ~np.isfinite(beside))
+    front = [(since, first)] if first - since >= pace.shortest else []
+    due = until - last > (pace.spacing if pace.regular else 0)
+    return [*front, *((int(times[i]) + 1, int(times[i + 1])) for i in wide), *([(last, until)] if due else [])]
 
 
 def _step(
@@ -179,7 +183,7 @@ def _account(
     if times[0] - since >= window.pace.spacing:
         notes += (f"nothing before {iso(times[0])}",)
     bars = np.append(times, until) if window.kind.bars else times
-    gaps = gaps_of(bars, window.pace.spacing if window.kind.stepped else None)
+    gaps = gaps_of(bars, window.pace)
     return result.noted(*notes).covering(int(times[0]), int(times[-1]), gaps)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..riskcore.arrays import FloatArray
-from .paging import holes
+from .paging import Pace, holes
 
 
 @dataclass(frozen=True)
@@ -66,29 +66,31 @@ class FetchReport:
     notes: tuple[str, ...] = ()
 
 
-def gaps_of(times: FloatArray, spacing: int | None) -> tuple[Gap, ...]:
+def gaps_of(times: FloatArray, pace: Pace) -> tuple[Gap, ...]:
     """Gaps between neighbouring rows.
 
     Parameters
     ----------
     times
         Rising, milliseconds.
-    spacing
-        Time between rows. None for events that keep an interval which may change (funding every eight hours, later
-        every four): a gap is then a step more than one and a half times the longer of the steps beside it.
+    pace
+        How far apart rows are. Events keep an interval that may change (funding every eight hours, later every four):
+        a gap is then a step more than one and a half times the longer of the steps beside it; at either end, where one
+        of them is not known, it counts as the longest there is.
 
     Examples
     --------
-    >>> gaps_of(np.array([0.0, 1.0, 4.0]), 1)
+    >>> gaps_of(np.array([0.0, 1.0, 4.0]), Pace(1, 1))
     (Gap(after=1, before=4, missing=2),)
-    >>> gaps_of(np.array([0.0, 8.0, 16.0, 20.0, 24.0, 32.0, 36.0]), None)
+    >>> gaps_of(np.array([0.0, 8.0, 16.0, 20.0, 24.0, 32.0, 36.0, 40.0]), Pace(8, 1))
     (Gap(after=24, before=32, missing=1),)
     """
-    if spacing is not None:
-        wide = [(after, before, spacing) for after, before in holes(times, spacing)]
+    if pace.regular:
+        wide = [(after, before, float(pace.spacing)) for after, before in holes(times, pace.spacing)]
     else:
         steps = np.diff(times)
-        beside = np.fmax(np.r_[np.nan, steps[:-1]], np.r_[steps[1:], np.nan]) if len(steps) > 1 else steps
+        around = np.r_[pace.spacing, steps, pace.spacing]
+        beside = np.maximum(around[:-2], around[2:])
         wide = [(times[i], times[i + 1], beside[i]) for i in np.flatnonzero(steps > 1.5 * beside)]
     return tuple(Gap(int(after), int(before), round((before - after) / step) - 1) for after, before, step in wide)
 

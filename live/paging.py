@@ -32,6 +32,11 @@ class Pace:
     spacing: int
     shortest: int
 
+    @property
+    def regular(self) -> bool:
+        """Whether rows are bars, each a spacing after the one before."""
+        return self.spacing == self.shortest
+
 
 def history_pages(ask: Ask, since: int, until: int, pace: Pace, most: int) -> Iterator[FloatArray]:
     """Pages of a history from `since` up to, but not at, `until`, in the order of time; together each row once.

@@ -1,6 +1,7 @@
 """Venues that answer from the files of tests/replies over HTTP on this machine, as the real ones cut, sort and fail."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -202,3 +203,18 @@ def _handler(venue: RecordedVenue):
             pass
 
     return Handler
+
+
+def serve(name: str) -> None:
+    """Serve a recorded venue until Ctrl-C, as docs/fetch.md does."""
+    kinds = {kind.name: kind for kind in (BinanceUsdm, Bybit, Hyperliquid)}
+    with kinds[name](Time()) as venue:
+        print(f"{name}, recorded up to 2024-01-04 00:20 UTC, answers at {venue.url} until Ctrl-C", flush=True)
+        try:
+            venue.thread.join()
+        except KeyboardInterrupt:
+            print()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1] if len(sys.argv) > 1 else "binanceusdm")

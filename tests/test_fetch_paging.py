@@ -91,7 +91,7 @@ def test_a_venue_that_leaves_out_quiet_bars_is_not_asked_for_each():
 def test_what_a_store_lacks_and_what_it_has_make_the_range(bars, since, span):
     until = since + span
     have = np.array([float(bar) for bar in sorted(bars) if since <= bar < until])
-    parts = lacking(have, since, until, 1)
+    parts = lacking(have, since, until, Pace(1, 1))
     open_bars = {bar for start, end in parts for bar in range(start, end)}
     assert open_bars - set(have) == set(range(since, until)) - set(have)
     assert all(start < end for start, end in parts)
@@ -99,13 +99,26 @@ def test_what_a_store_lacks_and_what_it_has_make_the_range(bars, since, span):
 
 def test_a_new_interval_is_no_gap_and_a_missing_funding_is():
     eight = np.arange(0, 48, 8.0)
-    assert gaps_of(np.append(eight, [44.0, 48.0, 52.0]), None) == ()
-    (gap,) = gaps_of(np.array([0.0, 1.0, 2.0, 5.0, 6.0]), None)
+    hours = Pace(8, 1)
+    for late in range(5):  # also where the range begins just before the change
+        assert gaps_of(np.append(eight[late:], [44.0, 48.0, 52.0]), hours) == ()
+    (gap,) = gaps_of(np.array([0.0, 1.0, 2.0, 5.0, 6.0, 7.0]), hours)
     assert (gap.after, gap.before, gap.missing) == (2, 5, 2)
-    (gap,) = gaps_of(np.array([0.0, 8.0, 16.0, 32.0, 40.0]), None)
+    (gap,) = gaps_of(np.array([0.0, 8.0, 16.0, 32.0, 40.0]), hours)
     assert (gap.after, gap.before, gap.missing) == (16, 32, 1)
 
 
 @pytest.mark.parametrize("times", [[], [3.0]])
 def test_few_rows_have_no_gaps(times):
-    assert gaps_of(np.array(times), None) == gaps_of(np.array(times), 1) == ()
+    assert gaps_of(np.array(times), Pace(8, 1)) == gaps_of(np.array(times), Pace(1, 1)) == ()
+
+
+@given(
+    first=st.sampled_from([1, 4, 8]), then=st.sampled_from([1, 4, 8]), lost=st.integers(1, 18).filter(lambda i: i != 10)
+)
+def test_a_funding_that_the_store_lacks_is_asked_for(first, then, lost):
+    """Ten fundings of one interval and ten of another; the one at the change may look like a longer interval."""
+    times = np.cumsum([0, *[first] * 10, *[then] * 9]).astype(float) * HOUR
+    parts = lacking(np.delete(times, lost), 0, int(times[-1]) + 1, FUNDING)
+    assert any(start <= times[lost] < end for start, end in parts)
+    assert sum(start != end - 1 for start, end in parts) <= 3, "and little else"

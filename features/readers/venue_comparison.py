@@ -59,8 +59,8 @@ class FigureComparison:
 
     def __str__(self) -> str:
         share = f" ({self.difference / self.venue:+.3%})" if self.venue and not math.isnan(self.difference) else ""
-        said = f"{self.subject} {self.figure}: {self.venue:g} in {self.source}, {self.ours:g} here"
-        return f"{said}, {self.difference:+g}{share}"
+        said = f"{self.subject} {self.figure}: {self.venue:.8g} in {self.source}, {self.ours:.8g} here"
+        return f"{said}, {self.difference:+.3g}{share}"
 
 
 def compare_with_venue(
