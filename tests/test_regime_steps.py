@@ -259,6 +259,9 @@ def test_periods_follow_the_clock_and_bars_that_open_off_the_hour():
     assert period_ends(np.arange(1, 13) * hour + hour // 2, 1.0, 6.0).tolist() == [4, 10]
     assert period_ends(np.arange(4) * 6 * hour, 6.0, 6.0).tolist() == [0, 1, 2, 3]
     assert bars_a_period(1.0, 1 / 60) == 60
+    for bar in (1 / 60, 5 / 60, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 24.0):
+        regimes, changes = RegimeStep.usual(bar, depth=10.0), ChangePointStep.usual(bar)
+        assert regimes.period_hours == changes.period_hours == max(6.0, {4.0: 8.0}.get(bar, bar))
 
 
 @pytest.mark.parametrize(
@@ -266,6 +269,8 @@ def test_periods_follow_the_clock_and_bars_that_open_off_the_hour():
     [
         (lambda: RegimeStep(1.0, 2.5), "whole number of bars"),
         (lambda: RegimeStep(1.0, 5.0), "divide a day"),
+        (lambda: RegimeStep.usual(7.0), "divide a day"),
+        (lambda: ChangePointStep.usual(48.0), "divide a day"),
         (lambda: RegimeStep(1.0, states=4), "2 or 3"),
         (lambda: RegimeStep(1.0, least_days=800), "least_days"),
         (lambda: RegimeStep(1.0, 24.0, least_days=20), "30 periods"),

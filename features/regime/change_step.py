@@ -13,7 +13,7 @@ from ..correlation.blocks import Block, BlockStep
 from ..correlation.pair_moments import decay_of
 from ..engine.step import Declaration, State
 from .cusum import add_score
-from .observation import bars_a_period, gather_ranges, market_log_volatility, period_ends
+from .observation import bars_a_period, gather_ranges, market_log_volatility, period_ends, usual_period
 from .run_lengths import MEAN, NormalGamma, absorb, fresh_runs
 
 KAPPA, ALPHA, DEVIATION = 0.2, 30.0, 0.4
@@ -80,6 +80,11 @@ class ChangePointStep(BlockStep):
             raise InputError(problem, column="expected_run_days", value=self.expected_run_days)
         if not self.slack >= 0.0:
             raise InputError("must not be below 0", column="slack", value=self.slack)
+
+    @classmethod
+    def usual(cls, bar_hours: float) -> ChangePointStep:
+        """With the period that `usual_period` gives for bars of this length."""
+        return cls(bar_hours, usual_period(bar_hours))
 
     @property
     def periods_a_day(self) -> int:

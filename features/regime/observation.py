@@ -12,6 +12,7 @@ from ..engine.logarithm import log_one
 
 NANOSECONDS_AN_HOUR = 3_600_000_000_000
 FOUR_LOG_2 = float(4.0 * np.log(2.0))
+PERIODS = (6.0, 8.0, 12.0, 24.0)
 LARGEST = 0.999
 """Correlations are held within this before Fisher's transformation."""
 
@@ -30,13 +31,37 @@ def bars_a_period(period_hours: float, bar_hours: float) -> int:
     12
     """
     bars = period_hours / bar_hours if bar_hours > 0.0 else 0.0
-    if bars < 1.0 or bars != round(bars):
+    if not _is_whole(bars):
         raise InputError(
             f"must be a whole number of bars of {bar_hours:g} h", column="period_hours", value=period_hours
         )
     if 24.0 % period_hours != 0.0:
         raise InputError("must divide a day", column="period_hours", value=period_hours)
     return round(bars)
+
+
+def _is_whole(bars: float) -> bool:
+    """Whether this is a whole number, at least one, to within the rounding of a bar of so many minutes in hours."""
+    return bars >= 0.5 and abs(bars - round(bars)) < 1e-9 * bars
+
+
+def usual_period(bar_hours: float) -> float:
+    """The shortest of 6, 8, 12 and 24 hours that is a whole number of bars.
+
+    Raises
+    ------
+    InputError
+        Bars of which no day is a whole number.
+
+    Examples
+    --------
+    >>> usual_period(0.5), usual_period(4.0)
+    (6.0, 8.0)
+    """
+    for hours in PERIODS:
+        if bar_hours > 0.0 and _is_whole(hours / bar_hours):
+            return hours
+    raise InputError("must divide a day", column="bar_hours", value=bar_hours)
 
 
 def period_ends(closed: IntArray, bar_hours: float, period_hours: float) -> IntArray:

@@ -22,6 +22,7 @@ from .observation import (
     market_log_depth,
     market_log_volatility,
     period_ends,
+    usual_period,
 )
 
 NAMES = {2: ("calm", "stressed"), 3: ("calm", "normal", "stressed")}
@@ -87,6 +88,19 @@ class RegimeStep(BlockStep):
             raise InputError("needs 0 < least_days <= history_days and a refit_days", column="least_days")
         if self.least_days * self.periods_a_day < 10 * self.states:
             raise InputError(f"must hold {10 * self.states} periods", column="least_days", value=self.least_days)
+
+    @classmethod
+    def usual(cls, bar_hours: float, depth: float | None = None) -> RegimeStep:
+        """Three regimes, the period that `usual_period` gives for bars of this length and a half-life to go with it.
+
+        Examples
+        --------
+        >>> step = RegimeStep.usual(4.0)
+        >>> step.period_hours, step.half_life_hours
+        (8.0, 8.0)
+        """
+        period = usual_period(bar_hours)
+        return cls(bar_hours, period, depth=depth, half_life_hours=max(period, 2.0 * bar_hours))
 
     @property
     def periods_a_day(self) -> int:

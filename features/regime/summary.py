@@ -134,10 +134,9 @@ def market_regimes(table: BarTable, step: RegimeStep | None = None) -> RegimeSer
     table
         Bars with the step's columns.
     step
-        How regimes are told; None: periods of six hours (or a bar, where that is longer), three regimes, without depth.
+        How regimes are told; None: `RegimeStep.usual`, without depth.
     """
-    if step is None:
-        step = RegimeStep(table.bar_hours, max(6.0, table.bar_hours), half_life_hours=max(6.0, 2.0 * table.bar_hours))
+    step = RegimeStep.usual(table.bar_hours) if step is None else step
     closed = (table.times + table.step).view(np.int64)
     ends = period_ends(closed, step.bar_hours, step.period_hours)
     state, first = step.start(table.symbols), 0
