@@ -81,7 +81,7 @@ wheel: $(VENV)/.core
 lock:
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(PYTHON) -m venv "$$scratch/venv"; \
-	"$$scratch/venv/bin/python" -m pip --disable-pip-version-check install --quiet -e '.[serve,scale,live,mlflow,bench,dev]'; \
+	"$$scratch/venv/bin/python" -m pip --disable-pip-version-check install --quiet -e '.[serve,scale,live,mlflow,garch,bench,dev]'; \
 	{ echo "# Written by make lock on Python $$("$$scratch/venv/bin/python" -c 'import platform; print(platform.python_version())'): every extra, every transitive version."; \
 	  "$$scratch/venv/bin/python" -m pip freeze --exclude margincast; } > "$$scratch/constraints.txt"; \
 	if grep -nE '@|://|^-' "$$scratch/constraints.txt"; then echo 'a pin above is not a plain name==version' >&2; exit 1; fi; \
