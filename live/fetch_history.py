@@ -17,7 +17,7 @@ from .fetch_tables import FUNDING_PACE, HISTORIES, HistoryWindow, iso
 from .page_appends import PageAppends
 from .paging import Pace, history_pages
 from .symbols import Listing
-from .venue_limits import KEPT_DAYS, family
+from .venue_limits import KEPT_DAYS, family, looks_ahead
 
 DAY = 86_400_000
 SHORTEST_INTEREST = 300_000
@@ -52,9 +52,10 @@ def fetch_history(
     if since >= until:
         return Fetched(table, listing.symbol, notes=(*notes, "there is nothing to fetch in that range yet"))
     stored = _stored_times(window, store, since, until)
+    ahead = looks_ahead(exchange.name, table)
     with PageAppends(store, window) as appends:
         for start, end in lacking(stored, since, until, pace):
-            for page in history_pages(window, start, end, pace, window.most):
+            for page in history_pages(window, start, end, pace, window.most, ahead=ahead):
                 appends.add(page)
                 share = (page[-1, 0] - start) / (end - start)
                 show(f"{table} {listing.symbol}: {iso(page[-1, 0])[:16]}, {share:.0%}")

@@ -38,7 +38,9 @@ class Pace:
         return self.spacing == self.shortest
 
 
-def history_pages(ask: Ask, since: int, until: int, pace: Pace, most: int) -> Iterator[FloatArray]:
+def history_pages(
+    ask: Ask, since: int, until: int, pace: Pace, most: int, *, ahead: bool = True
+) -> Iterator[FloatArray]:
     """Pages of a history from `since` up to, but not at, `until`, in the order of time; together each row once.
 
     Parameters
@@ -51,12 +53,15 @@ def history_pages(ask: Ask, since: int, until: int, pace: Pace, most: int) -> It
         How far apart rows are.
     most
         Rows that fit in one reply: the window of a page holds as many spacings.
+    ahead
+        Whether an empty reply to a window of any length says that all of it is empty.
 
     Notes
     -----
     A window with a hole (at its beginning, inside, or at its end) is asked again for the hole, until that brings
-    nothing new: whatever a venue cuts off is found, and a hole that stays is the venue's. Empty stretches, such as the
-    years before a listing, are crossed in windows that double, and the first row after one is searched by halving.
+    nothing new: whatever a venue cuts off is found, and a hole that stays is the venue's. With `ahead` empty stretches,
+    such as the years before a listing, are crossed in windows that double, and the first row after one is searched by
+    halving; without it window by window.
 
     Examples
     --------
@@ -77,7 +82,7 @@ def history_pages(ask: Ask, since: int, until: int, pace: Pace, most: int) -> It
             yield rows
             start = end
         else:
-            start = _next_held(ask, end, until, width)
+            start = _next_held(ask, end, until, width) if ahead else end
 
 
 def whole_window(ask: Ask, start: int, end: int, pace: Pace) -> FloatArray:

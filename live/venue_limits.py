@@ -25,6 +25,9 @@ KEPT_DAYS: dict[str, dict[str, int]] = {"binance": {"open_interest": 30}}
 END_PARAMETER: dict[str, dict[str, str]] = {"okx": {"funding": "after"}}
 """The venue's own parameter for the end of a window, exclusive, where ccxt does not pass one on."""
 
+SHORT_WINDOWS: dict[str, frozenset[str]] = {"okx": frozenset({"open_interest"})}
+"""Histories whose windows ccxt shortens to one reply: an empty reply says nothing of what is further on."""
+
 BOOK_ROWS: dict[str, int] = {"binance": 1000, "bybit": 500, "okx": 400}
 """Prices a side of the deepest order book; elsewhere what ccxt asks for."""
 
@@ -41,6 +44,18 @@ UNITS_CHECKED = frozenset({"binance", "bybit", "okx", "hyperliquid"})
 
 BOTH_SIDES = frozenset({"bybit"})
 """Venues whose open interest counts both sides of each contract; others count a contract once."""
+
+
+def looks_ahead(name: str, table: str) -> bool:
+    """Whether an empty reply to a long window says that all of it is empty: known of the listed venues only.
+
+    Examples
+    --------
+    >>> looks_ahead("binanceusdm", "perp"), looks_ahead("okx", "open_interest"), looks_ahead("gate", "perp")
+    (True, False, False)
+    """
+    venue = family(name)
+    return table in PAGE_ROWS.get(venue, {}) and table not in SHORT_WINDOWS.get(venue, frozenset())
 
 
 def family(name: str) -> str:

@@ -167,6 +167,47 @@ class Bybit(RecordedVenue):
         return {"symbol": query["symbol"], "list": inside[: min(self.most, int(query.get("limit", 200)))]}
 
 
+class Okx(RecordedVenue):
+    """Both ends of a window excluded, latest rows first and the latest kept; the numbers are those of Bybit's files."""
+
+    name = "okx"
+    FILES = {
+        "candles": ("kline_{}_60", "perp"),
+        "history-candles": ("kline_{}_60", "perp"),
+        "mark-price-candles": ("mark-price-kline_{}_60", "mark"),
+        "history-mark-price-candles": ("mark-price-kline_{}_60", "mark"),
+        "funding-rate-history": ("funding-history_{}", "funding"),
+        "open-interest-history": ("open-interest_{}_1h", "open_interest"),
+    }
+
+    def reply(self, path, query):
+        return {"code": "0", "msg": "", "data": self.data(path.rsplit("/", 1)[1], query)}
+
+    def data(self, name, query):
+        if name == "time":
+            return [{"ts": str(self.milliseconds())}]
+        if name == "instruments":
+            return recorded(self.name, f"instruments_{query['instType']}")
+        file, table = self.FILES[name]
+        rows = [self.row(table, row) for row in recorded("bybit", file.format(query["instId"].replace("-", "")[:7]))]
+        start = int(query.get("before") or query.get("begin") or 0)
+        end = int(query.get("after") or query.get("end") or 10**15)
+        inside = [row for row in rows if start < int(row["fundingTime"] if table == "funding" else row[0]) < end]
+        return inside[: min(self.most, int(query.get("limit", 100)), 100)]
+
+    def row(self, table, row):
+        if table == "funding":
+            rate, time = row["fundingRate"], row["fundingRateTimestamp"]
+            return {"instId": f"{row['symbol'][:3]}-USDT-SWAP", "realizedRate": rate, "fundingTime": time}
+        if table == "open_interest":
+            coins = float(row["openInterest"])
+            return [row["timestamp"], str(coins * 100), row["openInterest"], str(coins * 42000)]
+        closed = "1" if int(row[0]) + HOUR <= self.milliseconds() else "0"
+        if table == "mark":
+            return [*row, closed]
+        return [*row[:5], str(float(row[5]) * 100), row[5], "0", closed]
+
+
 class Hyperliquid(RecordedVenue):
     """One endpoint for everything; what is asked for stands in the body."""
 

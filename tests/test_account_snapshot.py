@@ -26,6 +26,7 @@ from margincast.riskcore.rulebook import RateSchedule, RuleBook
 from margincast.riskcore.rulebook_file import load_rulebook
 from margincast.riskcore.tier_tables import schedules_from_brackets
 from margincast.riskcore.venue_replies import equity_of_ratio
+from margincast.training.accounts_file import read_accounts
 
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 DAY = dt.date(2024, 1, 1)
@@ -126,6 +127,13 @@ def test_several_snapshots_make_one_book(binance):
     other = {**binance.record, "account": "other"}
     book = book_from_records([binance.record, other], binance.book.instruments)
     assert list(book.account) == ["desk", "other"] and len(book.quantity) == 4
+
+
+def test_a_record_is_what_score_reads(binance, tmp_path):
+    path = tmp_path / "accounts.json"
+    path.write_text(json.dumps([binance.record]))
+    table = InstrumentTable.linear_perpetuals(["BTC", "ETH"])
+    assert read_accounts(path, table).quantity.tolist() == binance.book.quantity.tolist()
 
 
 # -- Bybit: worked examples of its help pages, in a unified account that isolates -------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from recorded_venue import HOUR, MIDNIGHT, BinanceUsdm, Bybit, Time, recorded
+from recorded_venue import HOUR, MIDNIGHT, BinanceUsdm, Bybit, Okx, Time, recorded
 
 from margincast.features.readers.folder import read_market_folder
 from margincast.features.readers.store_records import append_records
@@ -24,7 +24,7 @@ from margincast.riskcore.errors import InputError
 from margincast.training.table_store import TableStore
 
 TABLES = ("perp", "mark", "funding", "open_interest")
-VENUES = pytest.mark.parametrize("kind", [BinanceUsdm, Bybit], ids=lambda kind: kind.name)
+VENUES = pytest.mark.parametrize("kind", [BinanceUsdm, Bybit, Okx], ids=lambda kind: kind.name)
 
 
 @pytest.fixture
@@ -50,7 +50,8 @@ def expected(kind, table, symbol):
         "funding": ("fundingRate_{}", "funding-history_{}"),
         "open_interest": ("openInterestHist_{}_1h", "open-interest_{}_1h"),
     }[table]
-    rows = recorded(kind.name, files[kind is Bybit].format(symbol))
+    binance = kind is BinanceUsdm
+    rows = recorded(kind.name if binance else "bybit", files[not binance].format(symbol))
     if table in ("perp", "mark"):
         count = 5 if table == "perp" else 4
         rows = [[int(row[0]), *map(float, row[1 : 1 + count])] for row in rows]
@@ -58,7 +59,7 @@ def expected(kind, table, symbol):
     else:
         names = {"funding": ("fundingTime", "fundingRateTimestamp"), "open_interest": ("timestamp", "timestamp")}[table]
         value = {"funding": ("fundingRate", "fundingRate"), "open_interest": ("sumOpenInterest", "openInterest")}[table]
-        rows = [[int(row[names[kind is Bybit]]), float(row[value[kind is Bybit]])] for row in rows]
+        rows = [[int(row[names[not binance]]), float(row[value[not binance]])] for row in rows]
     return sorted(rows)
 
 
@@ -84,7 +85,7 @@ def test_the_store_holds_the_recording(kind, most, tmp_path):
 def test_no_row_is_lost_or_twice_where_pages_meet(kind, tmp_path, small_pages):
     with kind(Time()) as venue:
         report, _ = run(venue, tmp_path, tables=TABLES)
-        windows = venue.requests_of("kline")
+        windows = venue.requests_of("kline") + venue.requests_of("candles")
     assert len(windows) > 10, "the test is about several pages"
     assert [row.new for row in report.rows] == [len(expected(kind, table, "BTCUSDT")) for table in TABLES]
     assert [row.duplicates for row in report.rows] == [0, 0, 0, 0]
@@ -271,6 +272,17 @@ def test_how_far_back_a_venue_goes_is_said_and_kept_to(tmp_path):
     assert min(starts) >= venue.milliseconds() - month, "an earlier start is an error at the venue"
     assert report.rows[0].notes[0] == "the venue keeps 30 days: from 2023-12-05T01:00:00Z"
     assert report.rows[0].new == 73
+
+
+@pytest.mark.parametrize("table", ["perp", "funding", "open_interest"])
+def test_a_start_long_before_the_first_row_loses_none(table, tmp_path):
+    """ccxt cuts OKX's long windows of open interest to one reply: they must not be taken for empty."""
+    with Okx(Time()) as venue:
+        report, _ = run(venue, tmp_path, tables=(table,), since=MIDNIGHT - 100 * 24 * HOUR)
+        asked = len(venue.asked)
+    assert stored(tmp_path, table, "BTC") == expected(Okx, table, "BTCUSDT")
+    assert report.rows[0].notes == ("nothing before 2024-01-01T00:00:00Z",)
+    assert asked < (70 if table == "open_interest" else 25)
 
 
 def test_open_interest_of_both_sides_is_said(tmp_path):
