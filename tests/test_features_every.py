@@ -120,3 +120,19 @@ def test_the_page_says_what_the_features_declare():
     assert page.read_text(encoding="utf-8") == catalogue_page.page(), "make pages writes it anew"
     names = [one.name for _, _, declared in catalogue_page.sections() for one in declared]
     assert len(names) == len(set(names)) > 250
+
+
+@pytest.mark.parametrize("minutes", [5, 45, 480, 1440, 10080])
+@pytest.mark.parametrize("symbols", [1, 3])
+def test_bars_of_any_length_have_features(minutes, symbols):
+    drawn = draw_table(31, bars=300, symbols=symbols)
+    step = np.timedelta64(minutes, "m")
+    times = np.datetime64("2024-01-01", "ns") + np.arange(300) * step
+    bars = BarTable(times, step, drawn.symbols, drawn.columns)
+    features, choice = every_feature(bars), choose(bars)
+    assert len(features.names) > 50 and all(choice.left_out.values())
+    live = features.live(bars.symbols)
+    live.run(bars.part(0, 200))
+    live = features.restored(live.checkpoint())
+    live.run(bars.part(200, 300))
+    assert step_parity.same(live.values(), features.batch(bars, np.array([300])).values[0]).all()
