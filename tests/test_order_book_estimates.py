@@ -174,6 +174,15 @@ def test_portions_restarts_and_gaps_of_the_impact():
     assert np.isnan(few.slope)
 
 
+def test_an_interval_in_which_the_book_was_unknown_is_left_out_though_it_came_back():
+    seconds = np.array([0.9, 1.2, 1.4, 1.6, 2.5, 3.5])
+    is_trade = np.array([False, True, False, False, True, False])
+    for middle, counted in ((1e-4, 2), (np.nan, 1)):
+        one = PriceImpact()
+        one.advance((seconds * SECOND).astype(np.int64), is_trade, np.array([0.0, 1e3, middle, 1e-4, 1e3, 2e-4]))
+        assert one.intervals == counted
+
+
 @pytest.mark.parametrize(
     ("settings", "name"),
     [

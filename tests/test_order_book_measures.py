@@ -126,6 +126,13 @@ def test_hand_worked_measures():
     assert imbalance(np.array([983.0]), np.array([305.0])).tolist() == [678 / 1288]
 
 
+def test_an_order_that_takes_a_level_whole_takes_no_more():
+    book = BookLevels.of_prices([[99.0, 2.0], [98.0, 1.0]], [[101.0, 1.0]])
+    first, both = execution_cost(book, BID, 200.0), execution_cost(book, BID, 300.0)
+    assert (first.average_price, first.worst_price) == (99.0, 99.0)
+    assert (both.average_price, both.worst_price) == ((2 * 99.0 + 98.0) / 3.0, 98.0)
+
+
 def test_the_slope_of_naes_and_skjeltorp_by_hand():
     bids = [[99.0, 2.0], [98.0, 5.0], [96.0, 10.0]]
     book = BookLevels.of_prices(bids, [[101.0, 1.0]])

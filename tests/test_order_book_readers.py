@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from margincast.features.readers import book_feed_lines
@@ -208,6 +208,7 @@ decimals = st.builds(
 )
 
 
+@example([("747784910.27943236", "6470832125744.2331"), ("4838227780133.8157", "1")], "")
 @given(st.lists(st.tuples(decimals, decimals), max_size=6), st.sampled_from(["", " "]))
 def test_levels_read_from_bytes_are_those_of_json(levels, blank):
     text = f'{{"u":1,"b":{blank}{json.dumps([list(pair) for pair in levels], separators=(",", ":"))},"z":"b"}}'

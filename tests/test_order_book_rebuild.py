@@ -23,6 +23,7 @@ from margincast.features.liquidity.book_ladder import (
     set_levels,
 )
 from margincast.features.liquidity.book_sequence import BINANCE_FUTURES, BINANCE_SPOT, BYBIT, OKX, WHOLE_BOOKS
+from margincast.features.liquidity.depth_measures import depth_within
 from margincast.features.liquidity.order_book import OrderBook
 from margincast.features.readers.book_feed_events import UNKNOWN, BookUpdate
 from margincast.riskcore.errors import InputError
@@ -97,6 +98,16 @@ def test_any_portions_and_restarts_give_the_same_bits(venue, seed, faults, cuts)
     if whole.status != "waiting":
         assert sides_of(whole.levels()) == sides_of(parts.levels())
         assert whole.levels().bid_edge == parts.levels().bid_edge
+
+
+@given(venue=venues, seed=seeds, band=st.integers(1, 900))
+def test_depth_traced_is_that_of_the_formula_to_the_edge_of_what_is_known(venue, seed, band):
+    messages, _ = feed_of(np.random.default_rng(seed), venue, False)
+    book = OrderBook("X", RULES[venue], TICK)
+    for message in messages:
+        trace = book.trace([message], float(band))
+        expected = depth_within(book.levels(), [band])[:, 0] if book.usable else np.full(2, np.nan)
+        assert trace.within[0].tobytes() == expected.tobytes() and trace.usable[0] == book.usable
 
 
 @given(seed=seeds, width=st.sampled_from([4, 16, 64]), portion=st.integers(1, 9))

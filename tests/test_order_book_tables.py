@@ -75,6 +75,19 @@ def test_a_quiet_book_stands_and_a_silent_one_does_not():
     assert sampled_mids(far)[1].silent == 10**8 - 1 - 6
 
 
+def test_a_silence_breaks_off_what_is_estimated():
+    settings = ResilienceSettings(band_bps=200.0, reference_seconds=1.0, watch_seconds=30.0, least_episodes=1)
+    events = [message("snapshot", 5, 1.0), message("diff", 6, 3.0, [(100.0, 0.1), (99.0, 0.1)])]
+    events += [trade(4.0), message("diff", 7, 9.0, [(100.0, 1.0), (99.0, 2.0)])]
+    for silence, ended in ((3.0, [0, 1]), (30.0, [1, 0])):
+        sampler = BookSampler(
+            "X", BYBIT, ONE, max_silence_seconds=silence, resilience=settings, impact=ImpactSettings()
+        )
+        sampler.advance(events)
+        assert sampler.resilience.episodes[0].tolist() == ended
+        assert sampler.impact.intervals == (1 if silence > 5.0 else 0)
+
+
 def test_a_crossed_book_has_no_sample():
     events = [
         message("snapshot", 5, 1.5),
