@@ -23,7 +23,20 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:alembic"),
     pytest.mark.filterwarnings("ignore::FutureWarning:mlflow"),
 ]
-VERBS = ("demo", "train", "evaluate", "score", "explain", "tune", "backtest", "stress", "selfcheck")
+VERBS = (
+    "demo",
+    "train",
+    "evaluate",
+    "score",
+    "explain",
+    "tune",
+    "backtest",
+    "stress",
+    "selfcheck",
+    "fetch",
+    "import",
+    "features",
+)
 PERIOD = ["--train-end", "2022-04-20", "--test-start", "2022-04-22"]
 
 
