@@ -12,7 +12,8 @@ from ...riskcore.errors import InputError
 from .bars import BarRow, BarTable, ColumnMatrix
 from .expression import Expression, as_expression, walk
 from .formula import Formula
-from .kernel import LANES, LENGTH, NUMBERS, OPERATION, OUT, RING, STATE, WINDOW, A, B, C, Code, run_bars, run_block
+from .instructions import LANES, LENGTH, NUMBERS, OPERATION, OUT, RING, STATE, WINDOW, A, B, C, Code
+from .kernel import run_bars, run_block
 from .step import Declaration, State
 
 BLOCK_NUMBERS = 1024
