@@ -72,6 +72,8 @@ class _Market:
     """A folder's tables, once their keys have been looked at."""
 
     def __init__(self, folder: Path, max_gap: int) -> None:
+        if not folder.is_dir():
+            raise InputError("there is no such market folder", file=str(folder))
         perp = open_stream(folder, "perp")
         if perp is None:
             raise InputError("the market folder has no perp.parquet or perp.csv", file=str(folder))
