@@ -34,26 +34,26 @@ class PlainBook:
 
     def __init__(self, venue):
         self.venue, self.valid, self.joined, self.last = venue, False, False, None
-        self.bids, self.asks, self.held = {}, {}, []
+        self.bids, self.asks, self.came = {}, {}, []
 
     def take(self, update):
-        if update.kind == "snapshot":
-            self.bids, self.asks = ({Decimal(repr(p)): s for p, s in side if s} for side in pairs(update))
-            self.valid, self.joined, self.last = True, False, update.last
-            held, self.held = self.held, []
-            if self.venue in ("binance futures", "binance spot"):
-                for diff in held:
-                    self.take(diff)
-        elif not self.valid:
-            self.held.append(update)
-        else:
+        if update.kind == "diff":
+            self.came.append(update)
             self.diff(update)
+            return
+        trial = PlainBook(self.venue)
+        trial.bids, trial.asks = ({Decimal(repr(p)): s for p, s in side if s} for side in pairs(update))
+        trial.valid, trial.last, trial.came = True, update.last, self.came
+        if self.venue in ("binance futures", "binance spot"):
+            for diff in self.came:
+                trial.diff(diff)
+        if trial.valid:
+            self.__dict__ = trial.__dict__
 
     def diff(self, update):
-        verdict = getattr(self, self.venue.replace(" ", "_"))(update)
+        verdict = getattr(self, self.venue.replace(" ", "_"))(update) if self.valid else "wait"
         if verdict == "gap":
             self.valid = False
-            self.held = [update]
         elif verdict == "apply":
             for side, levels in zip((self.bids, self.asks), pairs(update), strict=True):
                 for price, size in levels:

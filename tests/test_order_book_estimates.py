@@ -126,7 +126,7 @@ def test_the_plain_twin_and_any_portions_with_restarts_agree(seed):
 
 def trades_and_mids(rng, seconds=300, slope=2e-9, noise=1e-6, every=5):
     """Each second: trades, then the mid moved by slope times their balance."""
-    rows, log_mid, moves, flows = [(0.5, False, 0.0)], 0.0, [], []
+    rows, log_mid, moves, flows = [(0.5, False, 1.0)], 0.0, [], []
     for second in range(1, seconds):
         flow = 0.0
         if second % every:
@@ -135,11 +135,11 @@ def trades_and_mids(rng, seconds=300, slope=2e-9, noise=1e-6, every=5):
                 flow += part
         move = slope * flow + rng.normal(0, noise)
         log_mid += move
-        rows.append((second + 0.9, False, log_mid))
+        rows.append((second + 0.9, False, np.exp(log_mid)))
         if second % every:
             moves.append(move)
             flows.append(flow)
-    rows.append((seconds + 0.1, False, log_mid))
+    rows.append((seconds + 0.1, False, np.exp(log_mid)))
     seen, is_trade, values = zip(*rows, strict=True)
     columns = (np.array(seen) * SECOND).astype(np.int64), np.array(is_trade), np.array(values)
     return columns, np.array(moves), np.array(flows)
@@ -177,9 +177,9 @@ def test_portions_restarts_and_gaps_of_the_impact():
 def test_an_interval_in_which_the_book_was_unknown_is_left_out_though_it_came_back():
     seconds = np.array([0.9, 1.2, 1.4, 1.6, 2.5, 3.5])
     is_trade = np.array([False, True, False, False, True, False])
-    for middle, counted in ((1e-4, 2), (np.nan, 1)):
+    for middle, counted in ((1.0, 2), (np.nan, 1)):
         one = PriceImpact()
-        one.advance((seconds * SECOND).astype(np.int64), is_trade, np.array([0.0, 1e3, middle, 1e-4, 1e3, 2e-4]))
+        one.advance((seconds * SECOND).astype(np.int64), is_trade, np.array([1.0, 1e3, middle, 1.1, 1e3, 1.2]))
         assert one.intervals == counted
 
 

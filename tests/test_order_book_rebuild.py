@@ -57,10 +57,12 @@ def feed_of(rng, venue, faults):
 @given(venue=venues, seed=seeds, faults=st.booleans())
 def test_valid_means_the_true_book_and_the_plain_twin_agrees(venue, seed, faults):
     messages, truth = feed_of(np.random.default_rng(seed), venue, faults)
-    book, twin = OrderBook("X", RULES[venue]), PlainBook(venue)
+    book, twin, ever = OrderBook("X", RULES[venue]), PlainBook(venue), False
     for message in messages:
         book.apply([message])
         twin.take(message)
+        ever |= twin.valid
+        assert faults or twin.valid == ever, "without a fault nothing ends a valid book, an old snapshot neither"
         assert (book.status == "valid") == twin.valid
         if twin.valid:
             assert sides_of(book.levels()) == twin.sides() == truth[book.last_id]
@@ -190,25 +192,38 @@ def test_a_fetched_snapshot_may_have_been_made_before_the_diffs_that_came_first(
     assert book.counts.exchange_clock_back == 0 and book.counts.held_diffs == 2
 
 
-def test_a_snapshot_older_than_the_diffs_kept_is_a_gap_that_a_newer_one_mends():
+def test_a_snapshot_older_than_the_diffs_kept_is_passed_over_and_a_newer_one_taken():
     book = OrderBook("X", BINANCE_FUTURES)
     kept = [diff(30, first=20, previous=19), diff(40, [(98.0, 5.0)], first=32, previous=30)]
     book.apply([*kept, snapshot(10, sent=10, received=50)])
-    assert book.status == "gap" and book.last_valid == UNKNOWN and not book.usable
+    assert book.status == "waiting" and book.last_valid == UNKNOWN and book.counts.old_snapshots == 1
     book.apply([snapshot(33, sent=33, received=60)])
     assert book.status == "valid" and book.last_id == 40 and 98.0 in book.levels().bid_prices
+    assert book.counts.snapshots == 1 and book.counts.held_diffs == 2 and book.counts.diffs == 0
 
 
-def test_diffs_are_kept_only_so_long(monkeypatch):
-    monkeypatch.setattr(order_book, "MOST_HELD", 3)
+def test_snapshots_fetched_now_and_then_never_set_a_valid_book_back():
+    book = OrderBook("X", BINANCE_FUTURES)
+    book.apply([snapshot(10)] + [diff(k, [(90.0, float(k))], first=k, previous=k - 1) for k in range(11, 30)])
+    book.apply([snapshot(20, sent=30, received=30)])
+    assert book.status == "valid" and book.last_id == 29 and book.counts.snapshots == 2
+    assert sides_of(book.levels())[0][90.0] == 29.0
+    book.apply([snapshot(5, sent=31, received=31)])
+    assert book.status == "valid" and book.last_id == 29 and book.counts.old_snapshots == 1
+
+
+def test_messages_are_kept_only_so_long(monkeypatch):
+    monkeypatch.setattr(order_book, "MOST_KEPT", 3)
     diffs = [diff(k, first=k, previous=k - 1) for k in range(20, 30)]
-    for snapshot_at, status in ((27, "valid"), (24, "gap")):
+    for snapshot_at, status in ((27, "valid"), (24, "waiting")):
         late = snapshot(snapshot_at, sent=29, received=29)
-        one_by_one, at_once = OrderBook("X", BINANCE_FUTURES), OrderBook("X", BINANCE_FUTURES)
+        one_by_one, at_once, restarted = (OrderBook("X", BINANCE_FUTURES) for _ in range(3))
         for message in (*diffs, late):
             one_by_one.apply([message])
+            restarted.apply([message])
+            restarted = OrderBook.restored(stored_and_loaded(restarted.checkpoint()), "X", BINANCE_FUTURES)
         at_once.apply([*diffs, late])
-        assert one_by_one.status == at_once.status == status
+        assert one_by_one.status == at_once.status == restarted.status == status
 
 
 def test_time_is_told_by_status():

@@ -26,6 +26,7 @@ MEMORY = 9
 
 (
     SNAPSHOTS,
+    OLD_SNAPSHOTS,
     DIFFS,
     OLD_DIFFS,
     HELD_DIFFS,
@@ -35,9 +36,12 @@ MEMORY = 9
     ENGINE_BACK,
     CROSSED_BOOKS,
     SENT_AFTER_RECEIPT,
-) = range(10)
+) = range(11)
 """Places of `BookState.counts`."""
-COUNTS = 10
+COUNTS = 11
+
+GOES_ON, IS_OLD, LEAVES_GAP = range(3)
+"""What a diff is to a book: it follows, all it says is there, or something before it is missing."""
 
 
 class BookState(NamedTuple):
@@ -79,7 +83,7 @@ class Rule(NamedTuple):
     join: int
     rising: bool
     keeps_window: bool
-    most_held: int
+    most_kept: int
 
 
 class Trace(NamedTuple):
@@ -92,34 +96,24 @@ class Trace(NamedTuple):
 
 @numba.njit(cache=True, nogil=True)
 def replay(
-    state: BookState, rule: Rule, messages: Messages, held: int, band: float, units: int, scale: int, trace: Trace
-) -> int:
-    """Take in messages; the first `held` of them are diffs that were kept while there was no book to apply them to.
-
-    Returns
-    -------
-    int
-        From which message on they must be kept again; the number of messages where none must.
-    """
-    keep_from = 0 if state.memory[STATUS] != VALID else len(messages.snapshot)
-    for m in range(held, len(messages.snapshot)):
+    state: BookState, rule: Rule, messages: Messages, kept: int, band: float, units: int, scale: int, trace: Trace
+) -> None:
+    """Take in messages; the first `kept` of them were taken in before, and are there for a snapshot to be joined to."""
+    memory, counts = state.memory, state.counts
+    for m in range(kept, len(messages.snapshot)):
         _spend(state, messages.times[m, 2])
-        if _clock_went_back(state, messages, m) and state.memory[STATUS] == VALID:
-            state.memory[STATUS], keep_from = GAP, m
+        if _clock_went_back(state, messages, m) and memory[STATUS] == VALID:
+            memory[STATUS] = GAP
         if messages.snapshot[m]:
-            _load(state, messages, m)
-            keep_from = _catch_up(state, rule, messages, max(keep_from, m - rule.most_held), m)
-        elif state.memory[STATUS] == VALID:
-            if not _advance(state, rule, messages, m):
-                state.memory[STATUS], keep_from = GAP, m
+            _take_snapshot(state, rule, messages, max(m - rule.most_kept, 0), m)
+        elif memory[STATUS] == VALID:
+            _take_diff(state, rule, messages, m)
         else:
-            state.counts[HELD_DIFFS] += 1
-        if state.memory[STATUS] == VALID:
-            state.memory[VALID_AT] = messages.times[m, 2]
-            keep_from = len(messages.snapshot)
+            counts[HELD_DIFFS] += 1
+        if memory[STATUS] == VALID:
+            memory[VALID_AT] = messages.times[m, 2]
         if len(trace.usable):
-            _trace(state, band, units, scale, trace, m - held)
-    return keep_from
+            _trace(state, band, units, scale, trace, m - kept)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -163,58 +157,72 @@ def load_side(state: BookState, side: int, keys: IntArray, sizes: FloatArray) ->
 
 
 @numba.njit(cache=True, nogil=True)
-def _load(state: BookState, messages: Messages, m: int) -> None:
-    """Let the book be a snapshot."""
+def _take_snapshot(state: BookState, rule: Rule, messages: Messages, first: int, m: int) -> None:
+    """Let the book be a snapshot brought up to date with the diffs from `first` on, if they lead on from it."""
+    if not _leads_on(rule, messages, first, m):
+        state.counts[OLD_SNAPSHOTS] += 1
+        return
+    state.counts[SNAPSHOTS] += 1
     for side in range(2):
         rows = slice(messages.bounds[m, side], messages.bounds[m, side + 1])
         load_side(state, side, messages.keys[rows], messages.sizes[rows])
     memory = state.memory
     memory[STATUS], memory[JOINED], memory[CROSSED] = VALID, 0, 0
     memory[LAST], memory[ENGINE] = messages.ids[m, 1], messages.ids[m, 3]
-    state.counts[SNAPSHOTS] += 1
+    if rule.join >= 0:
+        for earlier in range(first, m):
+            if not messages.snapshot[earlier]:
+                ids = messages.ids[earlier]
+                if _judged(rule, ids, memory[LAST], memory[JOINED]) == GOES_ON:
+                    _apply(state, rule, messages, earlier)
 
 
 @numba.njit(cache=True, nogil=True)
-def _catch_up(state: BookState, rule: Rule, messages: Messages, first: int, m: int) -> int:
-    """Bring a snapshot up to date with the diffs kept before it; returns where they stop fitting, else m + 1."""
-    if rule.join < 0:
-        return m + 1
-    for earlier in range(first, m):
-        if not messages.snapshot[earlier] and not _advance(state, rule, messages, earlier):
-            state.memory[STATUS], state.memory[VALID_AT] = GAP, UNKNOWN
-            return earlier
-    return m + 1
-
-
-@numba.njit(cache=True, nogil=True)
-def _advance(state: BookState, rule: Rule, messages: Messages, m: int) -> bool:
-    """Apply a diff if it follows, pass over an old one; False where something before it is missing."""
-    memory, counts = state.memory, state.counts
-    first, last, at = messages.ids[m, 0], messages.ids[m, 1], memory[LAST]
-    previous, engine = messages.ids[m, 2], messages.ids[m, 3]
-    follows = previous == at if rule.linked_by_previous else first == at + 1
-    if not follows and rule.join >= 0 and memory[JOINED] == 0:
-        if last < at + rule.join:
-            counts[OLD_DIFFS] += 1
-            return True
-        follows = first <= at + rule.join
-    if not follows:
-        if rule.rising and last <= at:
-            counts[OLD_DIFFS] += 1
-            return True
-        counts[SEQUENCE_GAPS] += 1
-        return False
-    if engine != UNKNOWN and engine < memory[ENGINE]:
-        counts[ENGINE_BACK] += 1
-        return False
-    memory[JOINED], memory[LAST], memory[ENGINE] = 1, last, engine
-    counts[DIFFS] += 1
-    _apply(state, rule, messages, m)
+def _leads_on(rule: Rule, messages: Messages, first: int, m: int) -> bool:
+    """Whether the diffs before a snapshot that was fetched apart lead on from it without a gap."""
+    at, joined = messages.ids[m, 1], 0
+    if rule.join >= 0:
+        for earlier in range(first, m):
+            if not messages.snapshot[earlier]:
+                verdict = _judged(rule, messages.ids[earlier], at, joined)
+                if verdict == LEAVES_GAP:
+                    return False
+                if verdict == GOES_ON:
+                    at, joined = messages.ids[earlier, 1], 1
     return True
 
 
 @numba.njit(cache=True, nogil=True)
+def _judged(rule: Rule, ids: IntArray, at: int, joined: int) -> int:
+    """What a diff is to a book whose last id is `at`."""
+    first, last, previous = ids[0], ids[1], ids[2]
+    if (previous if rule.linked_by_previous else first - 1) == at:
+        return GOES_ON
+    if rule.join >= 0 and joined == 0 and last >= at + rule.join:
+        return GOES_ON if first <= at + rule.join else LEAVES_GAP
+    return IS_OLD if rule.rising and last <= at else LEAVES_GAP
+
+
+@numba.njit(cache=True, nogil=True)
+def _take_diff(state: BookState, rule: Rule, messages: Messages, m: int) -> None:
+    """Apply a diff that follows, pass over an old one; otherwise there is a gap."""
+    memory, counts = state.memory, state.counts
+    verdict = _judged(rule, messages.ids[m], memory[LAST], memory[JOINED])
+    back = verdict == GOES_ON and UNKNOWN != messages.ids[m, 3] < memory[ENGINE]
+    counts[OLD_DIFFS] += verdict == IS_OLD
+    counts[SEQUENCE_GAPS] += verdict == LEAVES_GAP
+    counts[ENGINE_BACK] += back
+    if verdict == LEAVES_GAP or back:
+        memory[STATUS] = GAP
+    elif verdict == GOES_ON:
+        counts[DIFFS] += 1
+        _apply(state, rule, messages, m)
+
+
+@numba.njit(cache=True, nogil=True)
 def _apply(state: BookState, rule: Rule, messages: Messages, m: int) -> None:
+    memory = state.memory
+    memory[JOINED], memory[LAST], memory[ENGINE] = 1, messages.ids[m, 1], messages.ids[m, 3]
     for side in range(2):
         rows = slice(messages.bounds[m, side], messages.bounds[m, side + 1])
         set_levels(*_ladder(state, side), messages.keys[rows], messages.sizes[rows])
@@ -222,7 +230,7 @@ def _apply(state: BookState, rule: Rule, messages: Messages, m: int) -> None:
             numbers = state.numbers[side]
             state.edge[side] = least_key(state.far_keys[side], numbers) if numbers[LEVELS] else NOWHERE
     crossed = two_sided(state) and best_key(state, 0) >= -best_key(state, 1)
-    state.memory[CROSSED] = crossed
+    memory[CROSSED] = crossed
     state.counts[CROSSED_BOOKS] += crossed
 
 

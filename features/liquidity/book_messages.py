@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import attrgetter
 
 import numpy as np
@@ -43,20 +43,20 @@ def no_messages() -> Messages:
     return Messages(np.zeros(0, np.bool_), ids, times, bounds, np.zeros(0, np.int64), np.zeros(0))
 
 
-def joined(parts: Sequence[Messages]) -> Messages:
+def joined(parts: Collection[Messages]) -> Messages:
     """Messages one after the other."""
     if len(parts) == 1:
-        return parts[0]
-    shifts = np.cumsum([0] + [len(part.keys) for part in parts[:-1]])
+        return next(iter(parts))
+    shifts = np.cumsum([0, *(len(part.keys) for part in parts)])[:-1]
     bounds = [part.bounds + shift for part, shift in zip(parts, shifts, strict=True)]
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Messages._fields}
     return Messages(**columns | {"bounds": np.concatenate(bounds)})
 
 
 def tail(messages: Messages, first: int) -> Messages:
-    """The messages from a row on, as a copy that holds on to no others."""
-    if first >= len(messages.snapshot):
-        return no_messages()
+    """The messages from a row on; a copy that holds on to no others, or all of them as they are."""
+    if first == 0:
+        return messages
     level = messages.bounds[first, 0]
     rows = {name: getattr(messages, name)[first:].copy() for name in ("snapshot", "ids", "times")}
     levels = {name: getattr(messages, name)[level:].copy() for name in ("keys", "sizes")}

@@ -231,11 +231,11 @@ class BookSampler:
             self.resilience.advance(trace.seen, trace.within)
         if self.impact is None:
             return
-        logs = iter((np.log(0.5 * (trace.bid + trace.ask))).tolist())
+        mids = iter((0.5 * (trace.bid + trace.ask)).tolist())
         rows = [
             (event.seen, True, event.price * event.size * (1.0 if event.buyer_took else -1.0))
             if isinstance(event, TradePrint)
-            else (event.seen, False, next(logs))
+            else (event.seen, False, next(mids))
             for event in events
             if isinstance(event, TradePrint | BookUpdate)
         ]

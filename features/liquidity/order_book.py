@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -36,8 +37,8 @@ from .book_messages import joined, laid_out, levels_of, no_messages, on_grid, ta
 from .book_sequence import SequenceRule
 from .price_grid import PriceGrid
 
-MOST_HELD = 4096
-"""Diffs kept while there is no book they could be applied to: minutes of any stream, longer than a snapshot takes."""
+MOST_KEPT = 1024
+"""Messages kept so that a snapshot fetched apart can be joined to them: many times what comes while one is fetched."""
 
 WIDTH = 1 << 14
 """Ticks of a side whose sizes are kept by tick: 3/4 of them worse than the best price. Others are kept in a list."""
@@ -51,14 +52,18 @@ class BookCounts:
 
     Parameters
     ----------
-    snapshots, diffs
-        Taken in.
+    snapshots
+        The book was set to them.
+    old_snapshots
+        Passed over: something is missing between them and the diffs that came before them.
+    diffs
+        Applied as they came.
     old_diffs
         Passed over: all they say was in the book.
     held_diffs
         Came while the book was unknown; those that a later snapshot needs are applied with it.
     sequence_gaps
-        Diffs that did not follow what was there, or snapshots that were older than the diffs kept.
+        Diffs that did not follow what was there.
     exchange_clock_back, receipt_clock_back
         Messages whose time was before that of the message before.
     engine_back
@@ -66,12 +71,13 @@ class BookCounts:
     crossed
         Diffs after which the best bid was not below the best ask.
     sent_after_receipt
-        Messages received before they were sent: by so much the recorder's clock is wrong. Says nothing of the book.
+        Messages received before they were sent: the recorder's clock is behind the venue's. Says nothing of the book.
     seconds_waiting, seconds_valid, seconds_gap
         Time between messages in each status.
     """
 
     snapshots: int
+    old_snapshots: int
     diffs: int
     old_diffs: int
     held_diffs: int
@@ -114,9 +120,10 @@ class OrderBook:
     """One instrument's book, kept from snapshots and diffs.
 
     It waits for a snapshot, joins diffs to it by the venue's rule and is valid until a diff does not follow, or a clock
-    or the matching engine's number goes back; then there is a gap until the next snapshot. Diffs that come while the
-    book is unknown are kept (`MOST_HELD`) where the snapshot is fetched apart from the stream. Nothing is ever filled
-    in. Taking in messages one by one or many at once gives the same bits.
+    or the matching engine's number goes back; then there is a gap until the next snapshot. A snapshot that was fetched
+    apart from the stream, and so is older than diffs that have come, is brought up to date with them (`MOST_KEPT`); one
+    that cannot be is passed over. Nothing is ever filled in. Taking in messages one by one or many at once gives the
+    same bits.
 
     Parameters
     ----------
@@ -144,7 +151,8 @@ class OrderBook:
     def __init__(self, symbol: str, rule: SequenceRule, tick: float | str | None = None) -> None:
         self.symbol, self.rule = symbol, rule
         self._grid = None if tick is None else PriceGrid.of_tick(tick)
-        self._held: list[Messages] = []
+        self._kept: deque[Messages] = deque()
+        self._kept_messages = 0
         self._state = BookState(
             np.zeros((2, WIDTH)),
             np.zeros((2, 0), np.int64),
@@ -241,9 +249,9 @@ class OrderBook:
         """All the book remembers, as arrays: `restored` takes it up with the same bits."""
         grid = self._grid
         numbers = [0, 0, 0] if grid is None else [grid.units, grid.scale, grid.given]
-        held = joined(self._held) if self._held else no_messages()
+        kept = joined(self._kept) if self._kept else no_messages()
         state = {name: getattr(self._state, name).copy() for name in BookState._fields}
-        return state | {"grid": np.array(numbers)} | {f"held_{name}": getattr(held, name) for name in Messages._fields}
+        return state | {"grid": np.array(numbers)} | {f"kept_{name}": getattr(kept, name) for name in Messages._fields}
 
     @classmethod
     def restored(cls, state: State, symbol: str, rule: SequenceRule) -> OrderBook:
@@ -252,22 +260,21 @@ class OrderBook:
         units, scale, given = state["grid"].tolist()
         book._grid = PriceGrid(units, scale, bool(given)) if scale else None
         book._state = BookState(*(state[name].copy() for name in BookState._fields))
-        book._held = [Messages(*(state[f"held_{name}"] for name in Messages._fields))]
+        book._keep(Messages(*(state[f"kept_{name}"].copy() for name in Messages._fields)))
         return book
 
     def _replay(self, updates: Sequence[BookUpdate], band: float, trace: Trace) -> None:
         if not updates:
             return
         messages = self._laid_out(updates)
-        held = self._held if messages.snapshot.any() and self.rule.join is not None else []
-        kept = sum(len(part.snapshot) for part in held)
-        batch = joined([*held, messages])
+        before = self._kept if messages.snapshot.any() else []
+        batch = joined([*before, messages])
         self._make_room(len(batch.keys))
+        kept = len(batch.snapshot) - len(messages.snapshot)
         units, scale = (1, 1) if self._grid is None else (self._grid.units, self._grid.scale)
-        keep_from = replay(self._state, self._numbers(), batch, kept, band, units, scale, trace)
-        if held or self._state.memory[STATUS] == VALID:
-            self._held = []
-        self._hold(tail(batch, keep_from))
+        replay(self._state, self._numbers(), batch, kept, band, units, scale, trace)
+        if self.rule.join is not None:
+            self._keep(tail(messages, max(len(messages.snapshot) - MOST_KEPT, 0)))
 
     def _laid_out(self, updates: Sequence[BookUpdate]) -> Messages:
         for row, update in enumerate(updates):
@@ -283,7 +290,7 @@ class OrderBook:
     def _numbers(self) -> Rule:
         rule = self.rule
         join = -1 if rule.join is None else rule.join
-        return Rule(rule.linked_by_previous, join, rule.rising, rule.keeps_window, MOST_HELD)
+        return Rule(rule.linked_by_previous, join, rule.rising, rule.keeps_window, MOST_KEPT)
 
     def _make_room(self, more: int) -> None:
         needed = int(self._state.numbers[:, LEVELS].max()) + more
@@ -301,15 +308,11 @@ class OrderBook:
             edge = self._state.edge[side]
             load_side(self._state, side, keys * factor, sizes)
             self._state.edge[side] = edge if edge == NOWHERE else edge * factor
-        for part in self._held:
+        for part in self._kept:
             part.keys[:] *= factor
 
-    def _hold(self, messages: Messages) -> None:
-        if self.rule.join is None or not len(messages.snapshot):
-            return
-        self._held.append(messages)
-        spare = sum(len(part.snapshot) for part in self._held) - MOST_HELD
-        while spare >= len(self._held[0].snapshot):
-            spare -= len(self._held.pop(0).snapshot)
-        if spare > 0:
-            self._held[0] = tail(self._held[0], spare)
+    def _keep(self, messages: Messages) -> None:
+        self._kept.append(messages)
+        self._kept_messages += len(messages.snapshot)
+        while self._kept_messages - len(self._kept[0].snapshot) >= MOST_KEPT:
+            self._kept_messages -= len(self._kept.popleft().snapshot)

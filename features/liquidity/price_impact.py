@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...riskcore.arrays import FloatArray, IntArray
 from ...riskcore.errors import InputError
+from ..engine.logarithm import log_one
 from ..engine.step import State
 
 LOG_MID, START_LOG_MID, FLOW, CROSS, SQUARE = range(5)
@@ -62,7 +63,8 @@ class PriceImpact:
     >>> one = PriceImpact(ImpactSettings(least_intervals=2))
     >>> seconds = np.array([0.9, 1.2, 1.9, 2.5, 2.9, 3.0])
     >>> is_trade = np.array([False, True, False, True, False, False])
-    >>> one.advance((seconds * 1e9).astype(np.int64), is_trade, np.array([0.0, 1000.0, 1e-4, 1000.0, 2e-4, 2e-4]))
+    >>> mids, bought = np.exp([0.0, 0.0, 1e-4, 1e-4, 2e-4, 2e-4]), 1000.0
+    >>> one.advance((seconds * 1e9).astype(np.int64), is_trade, np.where(is_trade, bought, mids))
     >>> round(one.slope * 1e9, 6)
     100.0
     """
@@ -84,8 +86,8 @@ class PriceImpact:
         is_trade
             Whether a row is a trade, shape (m,).
         values
-            Trades: quote units, positive where the buyer was the taker. Others: log of the mid, NaN where the book is
-            not usable.
+            Trades: quote units, positive where the buyer was the taker. Others: the mid, NaN where the book is not
+            usable.
         """
         s = self.settings
         decay = 0.5 ** (1.0 / s.memory_intervals)
@@ -140,6 +142,6 @@ def _advance(
             numbers[FLOW] += values[row]
             counts[TRADED] = 1
         else:
-            numbers[LOG_MID] = values[row]
+            numbers[LOG_MID] = log_one(values[row])
             if np.isnan(values[row]):
                 numbers[START_LOG_MID] = np.nan
