@@ -128,8 +128,8 @@ def _makers(table: BarTable) -> dict[str, Callable[[], Step]]:
     makers: dict[str, Callable[[], Step]] = {
         "season": lambda: SeasonStep(hours),
         "season, volatility without it": lambda: DeseasonalisedStep(hours),
-        "HAR": lambda: HarStep(hours),
-        "spikes": lambda: SpikeStep(HarStep(hours, half_life_hours=YEAR)),
+        "HAR": lambda: HarStep.usual(hours),
+        "spikes": lambda: SpikeStep(HarStep.usual(hours, half_life_hours=YEAR)),
         "regime": lambda: RegimeStep.usual(hours, depth=min(levels, default=None)),
         "change points": lambda: ChangePointStep.usual(hours),
         "funding clock": FundingClockStep,

@@ -131,6 +131,7 @@ def test_bars_of_any_length_have_features(minutes, symbols):
     bars = BarTable(times, step, drawn.symbols, drawn.columns)
     features, choice = every_feature(bars), choose(bars)
     assert len(features.names) > 50 and all(choice.left_out.values())
+    assert ("log_har_24h" in features.names) == ("spike_24h_2x" in features.names) == (minutes <= 1440)
     live = features.live(bars.symbols)
     live.run(bars.part(0, 200))
     live = features.restored(live.checkpoint())

@@ -138,6 +138,31 @@ def test_coefficients_error_and_forecast_are_those_of_statsmodels(options):
                 assert features[column, which] == pytest.approx(0.5 * math.log(forecast), rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("hours", "windows", "horizons"),
+    [(4, (2, 6, 42, 180), (1, 6)), (8, (3, 21, 90), (3,)), (24, (1, 7, 30), (1,))],  # a window of 6 h is two of 4 h
+)
+def test_the_usual_model_of_long_bars_is_the_regression_of_statsmodels_on_them(hours, windows, horizons):
+    api = pytest.importorskip("statsmodels.api")
+    step = HarStep.usual(float(hours))
+    table = volatile_market(800, ("BTC",), seed=6, step=np.timedelta64(hours, "h"))
+    state = step.start(table.symbols)
+    for bar in range(len(table)):
+        step.update(state, table.row(bar))
+    span = np.log(table.columns["high"] / table.columns["low"])
+    variance, week = span[:, 0] ** 2 / (4 * np.log(2)), 168 // hours
+    logs = [0.5 * np.log(mean(variance, window)) for window in windows]
+    deviation = np.log(span) - 0.5 * np.log(pd.DataFrame(span**2).rolling(week).mean().to_numpy())
+    for which, horizon in enumerate(horizons):
+        x = np.column_stack([*logs, season_ahead(deviation, horizon, week, 12)[1:]])
+        y = 0.5 * np.log(pd.Series(variance).rolling(horizon).mean().shift(-horizon).to_numpy())
+        known = np.isfinite(x).all(axis=1) & np.isfinite(y)
+        fit = api.OLS(y[known], api.add_constant(x[known])).fit()
+        np.testing.assert_allclose(step.coefficients(state)[which, 0], fit.params, rtol=1e-8, atol=1e-12)
+        forecast = fit.params @ np.concatenate(([1.0], x[-1])) - 0.5 * math.log(hours)
+        assert step.read(state)[0, 2 * which] == pytest.approx(forecast, rel=1e-9)
+
+
 def test_on_daily_squares_of_the_sp500_it_is_corsis_model_as_arch_fits_it():
     univariate = pytest.importorskip("arch.univariate")
     from arch.data import sp500
@@ -242,6 +267,23 @@ def test_bars_of_another_length_tell_the_same_hourly_volatility():
 def test_what_cannot_be_is_refused(options, column):
     with pytest.raises(InputError, match=f"column {column}"):
         HarStep(**options)
+
+
+@pytest.mark.parametrize("hours", [0.25, 1.0])
+def test_all_usual_windows_fit_bars_of_an_hour_or_less(hours):
+    assert HarStep.usual(hours) == HarStep(hours)
+    assert HarStep.usual(hours, half_life_hours=100.0) == HarStep(hours, half_life_hours=100.0)
+
+
+@pytest.mark.parametrize("hours", [25.0, 168.0, 720.0, 8760.0])
+def test_bars_too_long_for_a_horizon_or_two_windows_are_refused(hours):
+    with pytest.raises(InputError, match="column bar_hours.*two windows and a horizon"):
+        HarStep.usual(hours)
+
+
+@pytest.mark.parametrize("hours", [4, 24])
+def test_the_usual_step_of_long_bars(hours):
+    hold(HarStep.usual(float(hours)), volatile_market(560, seed=4, gaps=0.001, step=np.timedelta64(hours, "h")), 500)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ from .season_step import AHEAD_HOURS, SEASON_DAYS, SEASON_WEEKS, WEEK_HOURS, bar
 CORSI_HOURS = (24.0, 168.0, 720.0)
 """Day, week and month of a market that never closes."""
 INTRADAY_HOURS = (1.0, 6.0, *CORSI_HOURS)
+LEAST_WINDOWS = 2
+"""Windows from which on a regression is heterogeneous."""
 MODELS = {"har": PLAIN, "harq": QUARTICITY, "har_rs": SEMIVARIANCE, "har_cj": JUMPS}
 MEASURES = {"range": RANGE, "returns": RETURNS}
 SOURCES = {
@@ -127,6 +129,31 @@ class HarStep:
             raise InputError("harq needs a window longer than a day", column="windows", value=tuple(self.windows))
         if self.season and max(self.horizons.values()) > WEEK_HOURS:
             raise InputError("the season reaches a week ahead", column="horizons", value=max(self.horizons.values()))
+
+    @classmethod
+    def usual(cls, bar_hours: float, half_life_hours: float | None = None) -> HarStep:
+        """Corsi's model on ranges with those of the usual windows and horizons that are a bar or longer.
+
+        Raises
+        ------
+        InputError
+            Bars so long that fewer than two windows, or no horizon, are left.
+
+        Examples
+        --------
+        >>> step = HarStep.usual(4.0)
+        >>> step.windows, list(step.horizons)
+        ((6.0, 24.0, 168.0, 720.0), ['4h', '24h'])
+        """
+        windows = tuple(hours for hours in INTRADAY_HOURS if hours >= bar_hours)
+        horizons = {name: hours for name, hours in AHEAD_HOURS.items() if hours >= bar_hours}
+        if len(windows) < LEAST_WINDOWS or not horizons:
+            raise InputError(
+                "bars are too long: needs two windows and a horizon of a bar or longer",
+                column="bar_hours",
+                value=bar_hours,
+            )
+        return cls(bar_hours, horizons, windows=windows, half_life_hours=half_life_hours)
 
     @property
     def inputs(self) -> tuple[str, ...]:
