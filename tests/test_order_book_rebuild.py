@@ -215,7 +215,7 @@ def test_snapshots_fetched_now_and_then_never_set_a_valid_book_back():
 def test_messages_are_kept_only_so_long(monkeypatch):
     monkeypatch.setattr(order_book, "MOST_KEPT", 3)
     diffs = [diff(k, first=k, previous=k - 1) for k in range(20, 30)]
-    for snapshot_at, status in ((27, "valid"), (24, "waiting")):
+    for snapshot_at, status in ((26, "valid"), (25, "waiting")):
         late = snapshot(snapshot_at, sent=29, received=29)
         one_by_one, at_once, restarted = (OrderBook("X", BINANCE_FUTURES) for _ in range(3))
         for message in (*diffs, late):
