@@ -201,6 +201,12 @@ def changed(table, row, column, value):
 
 REFUSED = {
     "price": ("perp", lambda t: changed(t, 300, "low", -1.0), "perp.parquet, row 300, column low: price must be"),
+    "range": ("perp", lambda t: changed(t, 300, "high", 1.0), "perp.parquet, row 300, column high: high is below"),
+    "takers": (
+        "perp",
+        lambda t: changed(t, 300, "taker_buy_volume", 1e9),
+        "perp.parquet, row 300, column taker_buy_volume: takers bought more than the volume",
+    ),
     "order": (
         "perp",
         lambda t: t.iloc[[0, 1, 3, 2, *range(4, len(t))]],

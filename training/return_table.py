@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..features.readers.checks import refuse
 from ..riskcore.arrays import FloatArray
 from ..riskcore.errors import InputError
 
@@ -58,7 +59,7 @@ def read_returns(path: str | Path, *, limit: float = 0.5) -> ReturnTable:
         raise InputError(f"has no such column; it needs {', '.join(COLUMNS)}", file=file.name, column=missing[0])
     values = _numbers(frame["log_return"], file.name)
     dates = _dates(frame["date"], file.name)
-    _refuse(frame["symbol"].isna().to_numpy(), frame["symbol"], "must not be empty", file.name, "symbol")
+    refuse(frame["symbol"].isna(), frame["symbol"], "must not be empty", file.name)
     symbols = frame["symbol"].astype(str).to_numpy()
     kept, when, dropped = {}, {}, {}
     for symbol in sorted(set(symbols.tolist())):
@@ -91,22 +92,14 @@ def read_frame(path: str | Path) -> pd.DataFrame:
 
 def _numbers(column: pd.Series, file: str) -> FloatArray:
     numbers = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
-    _refuse(~np.isfinite(numbers), column, "must be a finite number", file, "log_return")
+    refuse(~np.isfinite(numbers), column, "must be a finite number", file)
     return numbers
 
 
 def _dates(column: pd.Series, file: str) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
     dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-    _refuse(dates.isna().to_numpy(), column, "must be a date such as 2024-01-31", file, "date")
+    refuse(dates.isna(), column, "must be a date such as 2024-01-31", file)
     return dates.dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
-
-
-def _refuse(
-    bad: np.ndarray[tuple[int], np.dtype[np.bool_]], column: pd.Series, problem: str, file: str, name: str
-) -> None:
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise InputError(problem, file=file, row=row, column=name, value=str(column.iloc[row]))
 
 
 def _require_rising(

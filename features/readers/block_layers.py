@@ -16,7 +16,6 @@ from .layout import PRICES, coin_of
 from .liquidation_bars import NEEDED, LiquidationFeed, liquidation_bars
 from .schemas import SourceTable
 from .snapshots import require_cumulative
-from .table_streams import at_row
 from .time_merge import stamps_of
 
 Columns = dict[str, FloatArray]
@@ -80,7 +79,7 @@ def depth_bands(symbols: tuple[str, ...], levels: FloatArray, file: str) -> Laye
             try:
                 require_cumulative(SourceTable("depth", file, "", rows.reset_index(drop=True)), stamps_of(rows))
             except InputError as failure:
-                raise at_row(failure, rows) from None
+                raise _at_row(failure, rows) from None
         book = book_depth(rows, block.times, np.timedelta64(block.step, "ns"), symbols)
         sides = {"bid": book.bid, "ask": book.ask}
         missing = np.full((block.bars, len(symbols)), np.nan)
@@ -135,3 +134,9 @@ def _laid(rows: pd.DataFrame, block: BarGrid, symbols: tuple[str, ...], columns:
 def _places(rows: pd.DataFrame, symbols: tuple[str, ...]) -> IntArray:
     place = {symbol: i for i, symbol in enumerate(symbols)}
     return np.asarray(rows["symbol"].map(place).fillna(-1), np.int64)
+
+
+def _at_row(failure: InputError, frame: pd.DataFrame) -> InputError:
+    """The same error with the row position in `frame` replaced by the frame's index there."""
+    row = None if failure.row is None else int(frame.index[int(str(failure.row))])
+    return InputError(failure.problem, file=failure.file, row=row, column=failure.column, value=failure.value)

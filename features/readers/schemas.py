@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ...riskcore.errors import InputError
+from .checks import AMOUNT, NAME, NUMBER, PRICE, Test, checked_columns, require_columns, utc_times
 
-Test = tuple[Callable[[Any], Any], str]
-
-PRICE: Test = (lambda s: (s > 0) & np.isfinite(s), "price must be positive and finite")
-AMOUNT: Test = (lambda s: (s >= 0) & np.isfinite(s), "must be a finite number, zero or more")
 RATE: Test = (lambda s: s.abs() < 1, "must be a fraction of the notional between -1 and 1")
 LEVEL: Test = (lambda s: (s > 0) & np.isfinite(s), "must be a positive number of basis points")
 SIDE: Test = (lambda s: s.isin(["bid", "ask"]), "must be bid or ask")
 LIQUIDATED: Test = (lambda s: s.isin(["long", "short"]), "must be long or short: the position that was liquidated")
-NUMBER: Test = (np.isfinite, "must be a finite number")
-NAME: Test = (lambda s: s.str.strip() != "", "must not be empty")
 
 BARS = {"open": PRICE, "high": PRICE, "low": PRICE, "close": PRICE}
 
@@ -57,7 +50,6 @@ SERIES = "series/"
 TEXT = frozenset({"symbol", "side"})
 TAKER_EXCESS = 1.0 + 1e-6
 """How far a volume bought by takers may exceed the volume: the rounding of numbers in single precision."""
-WITH_OFFSET = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
 
 
 @dataclass(frozen=True)
@@ -133,12 +125,7 @@ def validated(frame: pd.DataFrame, name: str, file: str) -> pd.DataFrame:
         out of range; a high below its low or a close outside them; more bought by takers than was traded. Names file,
         row and column.
     """
-    needed = ["timestamp", *required_columns(name)]
-    missing = [column for column in needed if column not in frame]
-    if missing:
-        raise InputError(f"is missing; the {name} table needs {', '.join(needed)}", file=file, column=missing[0])
-    if frame.empty:
-        raise InputError(f"the {name} table has no rows", file=file)
+    require_columns(frame, ["timestamp", *required_columns(name)], name, file)
     frame = frame.assign(timestamp=utc_timestamps(frame["timestamp"], file))
     frame = _checked(frame, name, file)
     if "high" in required_columns(name):
@@ -150,69 +137,15 @@ def validated(frame: pd.DataFrame, name: str, file: str) -> pd.DataFrame:
 
 def utc_timestamps(stamps: pd.Series[Any], file: str) -> pd.Series[Any]:
     """A column timestamp as UTC, ns; InputError for a cell that is no date and time with a time zone."""
-    _refuse(stamps.isna(), stamps, "timestamp is missing", file)
-    if isinstance(stamps.dtype, pd.DatetimeTZDtype):
-        utc: pd.Series[Any] = stamps.dt.tz_convert("UTC").dt.as_unit("ns")
-        return utc
-    if isinstance(stamps.dtype, np.dtype) and stamps.dtype.kind == "M":
-        raise _naive(file, 0, stamps.iloc[0])
-    if pd.api.types.is_numeric_dtype(stamps.dtype):
-        raise InputError(
-            "timestamp must be a date and time", file=file, row=0, column="timestamp", value=stamps.iloc[0]
-        )
-    text = stamps.astype(str).str.strip()
-    parsed = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
-    _refuse(parsed.isna(), stamps, "is not an ISO 8601 date and time", file)
-    naive = ~text.str.contains(WITH_OFFSET)
-    if naive.any():
-        row = int(np.flatnonzero(naive)[0])
-        raise _naive(file, row, stamps.iloc[row])
-    return parsed.dt.as_unit("ns")
-
-
-def _naive(file: str, row: int, value: object) -> InputError:
-    return InputError("timestamp has no time zone", file=file, row=row, column="timestamp", value=str(value))
-
-
-def _refuse(bad: pd.Series[bool], values: pd.Series[Any], problem: str, file: str) -> None:
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise InputError(problem, file=file, row=row, column=str(values.name), value=str(values.iloc[row]))
+    return utc_times(stamps, file, "timestamp")
 
 
 def _checked(frame: pd.DataFrame, name: str, file: str) -> pd.DataFrame:
-    import pandera.pandas as pa
-    from pandera.errors import SchemaError, SchemaErrors
-
     needed = required_columns(name)
-    tests = {**needed, **{column: test for column, test in optional_columns(name).items() if column in frame}}
-    columns = {
-        column: pa.Column(
-            str if column in TEXT else float,
-            pa.Check(test, error=problem),
-            coerce=True,
-            nullable=column not in needed and column != "symbol",
-        )
-        for column, (test, problem) in tests.items()
-    }
-    try:
-        checked: pd.DataFrame = pa.DataFrameSchema(columns).validate(frame)
-    except SchemaErrors as failures:
-        raise _located(failures.schema_errors[0], frame, tests, file) from None
-    except SchemaError as failure:
-        raise _located(failure, frame, tests, file) from None
-    return checked
-
-
-def _located(failure: Any, frame: pd.DataFrame, tests: dict[str, Test], file: str) -> InputError:
-    column = str(failure.schema.name if failure.schema.name in tests else failure.column_name)
-    problem = tests[column][1]
-    cases = failure.failure_cases
-    if not isinstance(cases, pd.DataFrame) or cases["index"].isna().all():
-        return InputError(f"{problem}: {failure.reason_code}", file=file, column=column)
-    row = int(cases["index"].min())
-    value = frame[column].iloc[row]
-    return InputError(problem, file=file, row=row, column=column, value=getattr(value, "item", lambda: value)())
+    more = {column: test for column, test in optional_columns(name).items() if column in frame}
+    return checked_columns(
+        frame, {**needed, **more}, file, text=TEXT, optional=more.keys() - needed.keys() - {"symbol"}
+    )
 
 
 def _require_range(frame: pd.DataFrame, file: str) -> None:
@@ -225,7 +158,8 @@ def _require_range(frame: pd.DataFrame, file: str) -> None:
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             said = problem.format(low=float(low[row]), high=float(high[row]))
-            raise InputError(said, file=file, row=row, column=column, value=float(frame[column].iloc[row]))
+            value, place = float(frame[column].iloc[row]), int(frame.index[row])
+            raise InputError(said, file=file, row=place, column=column, value=value)
 
 
 def _require_within_volume(frame: pd.DataFrame, file: str) -> None:
@@ -233,5 +167,5 @@ def _require_within_volume(frame: pd.DataFrame, file: str) -> None:
     wrong = bought > volume * TAKER_EXCESS
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        problem = f"takers bought more than the volume of {float(volume[row])}"
-        raise InputError(problem, file=file, row=row, column="taker_buy_volume", value=float(bought[row]))
+        problem, place = f"takers bought more than the volume of {float(volume[row])}", int(frame.index[row])
+        raise InputError(problem, file=file, row=place, column="taker_buy_volume", value=float(bought[row]))

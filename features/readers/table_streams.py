@@ -67,27 +67,13 @@ def open_stream(folder: Path, name: str) -> TableStream | None:
     return _of_store(folder, name) if path.is_dir() else _of_csv(folder, name)
 
 
-def checked(frame: pd.DataFrame, name: str, file: str) -> pd.DataFrame:
-    """`validated` for rows from the middle of a file: an error names the row by the frame's index, which is kept."""
-    try:
-        return validated(frame.reset_index(drop=True), name, file).set_index(frame.index)
-    except InputError as failure:
-        raise at_row(failure, frame) from None
-
-
-def at_row(failure: InputError, frame: pd.DataFrame) -> InputError:
-    """The same error with the row position in `frame` replaced by the frame's index there."""
-    row = None if failure.row is None else int(frame.index[int(str(failure.row))])
-    return InputError(failure.problem, file=failure.file, row=row, column=failure.column, value=failure.value)
-
-
 def _of_store(folder: Path, name: str) -> TableStream:
     def batches() -> Iterator[pd.DataFrame]:
         row = 0
         for batch in stored_batches(folder, name):
             batch.index += row
             row += len(batch)
-            yield checked(batch, name, name)
+            yield validated(batch, name, name)
 
     def keys(*columns: str) -> Iterator[pd.DataFrame]:
         return (batch[[column for column in ("timestamp", *columns) if column in batch]] for batch in batches())
@@ -129,10 +115,7 @@ class _RowGroups:
     def keys(self, *columns: str) -> Iterator[pd.DataFrame]:
         for group in range(len(self._offsets)):
             frame = self._read(group, ["timestamp", *columns])
-            try:
-                yield frame.assign(timestamp=utc_timestamps(frame["timestamp"], self.file))
-            except InputError as failure:
-                raise at_row(failure, frame) from None
+            yield frame.assign(timestamp=utc_timestamps(frame["timestamp"], self.file))
 
     def batches(self) -> Iterator[pd.DataFrame]:
         spans = [(int(own.min()), int(own.max()), len(own)) for own in map(stamps_of, self.keys())]
@@ -155,7 +138,7 @@ class _RowGroups:
 
     def _checked(self, group: int) -> pd.DataFrame:
         frame, _ = documented_names(self._read(group, None), self.name)
-        return checked(frame, self.name, self.file)
+        return validated(frame, self.name, self.file)
 
     def _read(self, group: int, columns: list[str] | None) -> pd.DataFrame:
         from pyarrow import ArrowException
