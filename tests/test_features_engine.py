@@ -1,6 +1,7 @@
 """Formulas: the compiled program against plain NumPy, its bits in batch, stream and after a restart, its logarithm."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -201,6 +202,44 @@ def test_a_window_does_not_depend_on_where_the_history_begins():
     np.testing.assert_array_equal(program.batch(later, np.arange(250, 651)), whole)
 
 
+@pytest.mark.parametrize("start", ["1969-12-30T05", "1970-01-01T00", "1970-01-01T02:30", "2024-01-02T04:17:01"])
+@pytest.mark.parametrize("symbols", [1, 3])
+def test_bars_before_1970_or_off_the_hour_are_bars_like_others(start, symbols):
+    table = draw_table(3, bars=700, symbols=symbols, start=start)
+    close = column("close")
+    asked = {"lag": lagged(close, 5), "sum": rolling(close, 7), "max": rolling(close, 50, np.maximum)}
+    program = Program([Formula(name, value, "", "") for name, value in asked.items()], HOUR)
+    found = program.batch(table, np.arange(1, 701))
+    for place, value in enumerate(asked.values()):
+        np.testing.assert_allclose(found[:, :, place], evaluated(as_expression(value), table.columns), rtol=1e-12)
+    assert step_parity.same(step_parity.streamed(program, table, 60)[1:], found).all()
+
+
+@pytest.mark.parametrize("symbols", [33, 342, 1025])
+def test_symbols_need_not_fit_a_block(symbols):
+    rng = np.random.default_rng(symbols)
+    times = np.datetime64("2024-01-01", "ns") + np.arange(40) * HOUR
+    values = {"close": rng.normal(0, 1, (40, symbols))}
+    table = BarTable(times, HOUR, tuple(map(str, range(symbols))), values)
+    close = column("close")
+    asked = [lagged(close, 3), rolling(close, 7), rolling(close, 50), ewma(close, 2.5), market_median(close)]
+    program = Program([Formula(str(k), value, "", "") for k, value in enumerate(asked)], HOUR)
+    found = program.batch(table, np.arange(1, 41))
+    for place, value in enumerate(asked):
+        said = evaluated(as_expression(value), values)
+        np.testing.assert_allclose(found[:, :, place], said, rtol=1e-9, atol=1e-12)
+    assert step_parity.same(step_parity.streamed(program, table, 9)[1:], found).all()
+
+
+def test_one_program_serves_several_threads():
+    tables = [draw_table(k, bars=2500) for k in range(3)]
+    program, rows = panel_program(tables[0]), np.arange(1, 2501)
+    alone = [program.batch(table, rows) for table in tables]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda k: program.batch(tables[k % 3], rows), range(12)))
+    assert all(step_parity.same(found, alone[k % 3]).all() for k, found in enumerate(together))
+
+
 def test_a_batch_is_gone_on_with_as_a_stream():
     table = draw_table(8, bars=300)
     program = panel_program(table)
@@ -217,7 +256,7 @@ def test_what_formulas_share_is_computed_once():
     returns = np.log(column("close")) - lagged(np.log(column("close")), 1)
     one = Program([Formula("a", returns * returns, "", "")], HOUR)
     two = Program([Formula("a", returns * returns, "", ""), Formula("b", -(returns * returns), "", "")], HOUR)
-    count = [len(program.start(("X",))["code"]) for program in (one, two)]
+    count = [len(program.code(1)) for program in (one, two)]
     assert count[1] == count[0] + 1
 
 
@@ -229,6 +268,8 @@ def test_a_program_follows_bars_only_in_order():
     for bar in (1, 0, 3):
         with pytest.raises(InputError, match="a bar must follow the one before it"):
             program.update(state, table.row(bar))
+    with pytest.raises(KeyError):
+        program.update(state, BarRow(table.times[2], table.times[3], {}))
     program.update(state, table.row(2))
     assert program.read(state)[:, 0].tolist() == table.columns["close"][2].tolist()
 
@@ -239,13 +280,29 @@ def test_a_program_follows_bars_only_in_order():
         ([], "a program needs a formula"),
         ([Formula("a", as_expression(1.0), "", "")], "a formula must read a column"),
         ([Formula("a", column("x"), "", ""), Formula("a", column("y"), "", "")], "two features have this name"),
-        ([Formula("a", rolling(column("x"), 0), "", "")], "column window: must be at least one bar"),
-        ([Formula("a", ewma(column("x"), 0.0), "", "")], "column half_life: must be positive"),
     ],
 )
 def test_formulas_that_cannot_be_are_refused(formulas, message):
     with pytest.raises(InputError, match=message):
         Program(formulas, HOUR)
+
+
+@pytest.mark.parametrize("values", [column("x"), np.ones((5, 1))], ids=["formula", "array"])
+def test_windows_that_cannot_be_are_refused_of_formulas_and_arrays_alike(values):
+    for make, name in ((rolling, "window"), (lagged, "lag"), (last_known, "max_age")):
+        for bars in (0, -1, 2.5, np.nan):
+            with pytest.raises(InputError, match=f"column {name}: must be a whole number of bars, at least one"):
+                make(values, bars)
+    for half_life in (0.0, -1.0, np.inf, np.nan):
+        with pytest.raises(InputError, match="column half_life: must be positive"):
+            ewma(values, half_life)
+
+
+def test_a_formula_has_no_truth_value():
+    a, b = column("a"), column("b")
+    for ask in (lambda: max(a, b), lambda: 0 < a < 1, lambda: a if a > b else b, lambda: a and b):
+        with pytest.raises(InputError, match="a formula has no truth value"):
+            ask()
 
 
 def test_an_expression_refuses_what_it_does_not_know():

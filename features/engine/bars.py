@@ -35,6 +35,30 @@ COLUMNS: dict[str, str] = {
 points of the mid, last snapshot of the bar), and series of one's own joined as of the bar's close (see `external`)."""
 
 
+def nanoseconds(length: np.timedelta64, column: str = "step") -> int:
+    """A positive length of time in nanoseconds; InputError naming `column` where it is none, or one of calendar units.
+
+    Examples
+    --------
+    >>> nanoseconds(np.timedelta64(2, "us"))
+    2000
+    """
+    if np.datetime_data(length.dtype)[0] in ("Y", "M", "generic") or not length > np.timedelta64(0, "ns"):
+        raise InputError(
+            "must be a positive length of time in weeks or smaller units", column=column, value=str(length)
+        )
+    return int(length.astype("timedelta64[ns]").astype(np.int64))
+
+
+def require_symbols(symbols: tuple[str, ...]) -> None:
+    """Raise InputError where there is no instrument, or one twice."""
+    if not symbols:
+        raise InputError("needs an instrument", column="symbols")
+    twice = [name for name in symbols if symbols.count(name) > 1]
+    if twice:
+        raise InputError("stands there twice", column="symbols", value=twice[0])
+
+
 class ColumnMatrix(Mapping[str, FloatArray]):
     """Columns of one bar as rows of one matrix: what a stream keeps, so that a bar costs no copy a column.
 
@@ -111,7 +135,8 @@ class BarTable:
     Raises
     ------
     InputError
-        A column of another shape, or opens that are not `step` apart.
+        A column of another shape, opens that are not `step` apart, a step that is not positive, no symbol or one
+        twice.
 
     Examples
     --------
@@ -129,6 +154,8 @@ class BarTable:
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", frozen(self.times, "datetime64[ns]"))
         object.__setattr__(self, "symbols", tuple(self.symbols))
+        nanoseconds(self.step)
+        require_symbols(self.symbols)
         columns = {name: np.ascontiguousarray(values, np.float64) for name, values in self.columns.items()}
         object.__setattr__(self, "columns", MappingProxyType(columns))
         for name, values in columns.items():

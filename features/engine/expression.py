@@ -93,6 +93,9 @@ class Expression(NDArrayOperatorsMixin):
             return Expression("where", tuple(as_expression(value) for value in args))
         return NotImplemented
 
+    def __bool__(self) -> bool:
+        raise InputError("a formula has no truth value: write &, |, ~, np.where, np.maximum", value=str(self))
+
     def __str__(self) -> str:
         if self.operation in ("column", "constant"):
             return self.name or repr(self.parameter)

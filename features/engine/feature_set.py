@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from ...riskcore.arrays import FloatArray, IntArray
 from ...riskcore.errors import InputError
 from ..frame import FeatureFrame
-from .bars import BarRow, BarTable
-from .step import Declaration, State, Step, run_on, run_step
+from .bars import BarRow, BarTable, require_symbols
+from .fingerprint import fingerprint
+from .step import Declaration, State, Step, require_rows, run_on, run_step
 
-FORMAT = 1
+FORMAT = 2
 ABOUT = "about"
+DIGEST = 32
+"""Bytes of SHA-256 at the end of a checkpoint."""
 
 
 class FeatureSet:
@@ -26,6 +30,13 @@ class FeatureSet:
     ----------
     steps
         Steps; names of features must differ between them.
+
+    Attributes
+    ----------
+    declarations : tuple of Declaration
+        Of every feature, in the order of its values.
+    names, inputs : tuple of str
+        Features; columns they read, in alphabetical order.
 
     Raises
     ------
@@ -56,14 +67,10 @@ class FeatureSet:
         self.steps = tuple(steps)
         self.declarations: tuple[Declaration, ...] = tuple(one for step in steps for one in step.declarations)
         self.names = tuple(one.name for one in self.declarations)
+        self.inputs = tuple(sorted({name for one in self.declarations for name in one.inputs}))
         twice = [name for name in self.names if self.names.count(name) > 1]
         if twice:
             raise InputError("two features have this name", column="name", value=twice[0])
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Columns the features read, in alphabetical order."""
-        return tuple(sorted({name for one in self.declarations for name in one.inputs}))
 
     def batch(self, table: BarTable, at: IntArray | None = None) -> FeatureFrame:
         """Features at the opens of bars `at` (default: of every bar 1 .. T), see `run_step`.
@@ -71,7 +78,7 @@ class FeatureSet:
         Raises
         ------
         InputError
-            The table lacks a column that a feature reads.
+            The table lacks a column that a feature reads; rows that do not rise or that it does not have.
         """
         self.require(table.columns)
         rows = np.arange(1, len(table) + 1) if at is None else np.asarray(at, np.int64)
@@ -79,12 +86,15 @@ class FeatureSet:
 
     def frame(self, table: BarTable, rows: IntArray, values: FloatArray) -> FeatureFrame:
         """Values at these rows of a table, shape (m, n_symbols, n_features), as a frame."""
-        times = table.times[0] + rows * table.step
+        if not len(table) and len(rows):
+            raise InputError("the table has no bar, so no row has a time", column="at", value=int(rows[0]))
+        times = np.append(table.times, table.times[-1:] + table.step)[rows]
         return FeatureFrame(times, rows, table.symbols, self.names, values)
 
     def live(self, symbols: Sequence[str]) -> LiveFeatures:
         """A state before the first bar, for these instruments."""
         names = tuple(symbols)
+        require_symbols(names)
         return LiveFeatures(self, names, [step.start(names) for step in self.steps])
 
     def restored(self, content: bytes) -> LiveFeatures:
@@ -93,16 +103,21 @@ class FeatureSet:
         Raises
         ------
         InputError
-            Bytes that are not a whole checkpoint, or one of other features.
+            Bytes that are not a whole checkpoint, or one of other features: of other names, windows or formulas.
         """
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            about = json.loads(arrays.pop(ABOUT).tobytes())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            raise InputError("is not a whole checkpoint of features") from None
-        if about["format"] != FORMAT or about["names"] != list(self.names):
-            raise InputError("is a checkpoint of other features", column="names", value=len(about["names"]))
+        stored, digest = content[:-DIGEST], content[-DIGEST:]
+        if hashlib.sha256(stored).digest() != digest:
+            raise InputError("is not a whole checkpoint of features")
+        with np.load(io.BytesIO(stored), allow_pickle=False) as opened:
+            arrays = {name: opened[name] for name in opened.files}
+        about = json.loads(arrays.pop(ABOUT).tobytes())
+        if about["format"] != FORMAT:
+            raise InputError(f"is a checkpoint of another format than {FORMAT}", column="format", value=about["format"])
+        if about["names"] != list(self.names):
+            strange = sorted(set(about["names"]) ^ set(self.names))
+            raise InputError("is a checkpoint of other features", column="names", value=", ".join(strange[:3]))
+        if about["fingerprint"] != fingerprint(self.steps):
+            raise InputError("is a checkpoint of other features: these names, but other formulas or parameters")
         symbols = tuple(about["symbols"])
         states = [step.start(symbols) for step in self.steps]
         for number, state in enumerate(states):
@@ -120,7 +135,7 @@ class FeatureSet:
 
 
 def _same_kind(arrays: Mapping[str, np.ndarray], name: str, fresh: np.ndarray) -> np.ndarray:
-    if name not in arrays or arrays[name].dtype != fresh.dtype or arrays[name].ndim != fresh.ndim:
+    if name not in arrays or arrays[name].dtype != fresh.dtype or arrays[name].shape != fresh.shape:
         raise InputError("is a checkpoint of other features", column=name)
     return arrays[name]
 
@@ -148,7 +163,7 @@ class LiveFeatures:
         closed: np.datetime64 | None = None,
     ) -> None:
         self.features, self.symbols, self.closed = features, symbols, closed
-        self._states = states
+        self._states, self._whole = states, True
 
     def update(self, row: BarRow) -> None:
         """Take in the bar that follows; a missing one comes as a row of NaN, see `feed.BarFeed`.
@@ -156,17 +171,42 @@ class LiveFeatures:
         Raises
         ------
         InputError
-            The bar does not open where the last one closed. Nothing has been taken in then.
+            The bar does not open where the last one closed, lacks a column, or is of another number of symbols. Nothing
+            has been taken in then.
         """
+        self._require_row(row)
+        with self._changing():
+            for step, state in zip(self.features.steps, self._states, strict=True):
+                step.update(state, row)
+        self.closed = row.closed
+
+    def _require_row(self, row: BarRow) -> None:
         if self.closed is not None and row.opened != self.closed:
             expected = f"a bar must open where the last one closed, at {self.closed}"
             raise InputError(expected, column="opened", value=str(row.opened))
-        for step, state in zip(self.features.steps, self._states, strict=True):
-            step.update(state, row)
-        self.closed = row.closed
+        if not row.closed > row.opened:
+            raise InputError("a bar must close after it opens", column="closed", value=str(row.closed))
+        self.features.require(row.values)
+        for name in self.features.inputs:
+            if np.shape(row[name]) != (len(self.symbols),):
+                problem = f"has shape {np.shape(row[name])}, expected {(len(self.symbols),)}"
+                raise InputError(problem, column=name)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """A step that fails half-way leaves a state of no bar: it is neither read, nor stored, nor gone on with."""
+        self._require_whole()
+        self._whole = False
+        yield
+        self._whole = True
+
+    def _require_whole(self) -> None:
+        if not self._whole:
+            raise InputError("a step failed in the middle of a bar: go on from the last checkpoint")
 
     def values(self) -> FloatArray:
         """All features as now known, shape (n_symbols, n_features), in the order of `features.names`."""
+        self._require_whole()
         read = [step.read(state) for step, state in zip(self.features.steps, self._states, strict=True)]
         return np.concatenate(read, axis=1)
 
@@ -191,8 +231,8 @@ class LiveFeatures:
         Raises
         ------
         InputError
-            The table has other symbols, lacks a column, or does not begin where the last bar closed. Nothing has been
-            taken in then.
+            The table has other symbols, lacks a column or a row asked for, or does not begin where the last bar closed.
+            Nothing has been taken in then.
         """
         if table.symbols != self.symbols:
             raise InputError("the table has other symbols", column="symbols", value=", ".join(table.symbols))
@@ -201,17 +241,21 @@ class LiveFeatures:
             raise InputError(expected, row=0, column="times", value=str(table.times[0]))
         self.features.require(table.columns)
         rows = np.arange(1, len(table) + 1) if at is None else np.asarray(at, np.int64)
-        pairs = zip(self.features.steps, self._states, strict=True)
-        values = np.concatenate([run_on(step, state, table, rows) for step, state in pairs], axis=2)
+        require_rows(rows, len(table))
+        with self._changing():
+            pairs = zip(self.features.steps, self._states, strict=True)
+            values = np.concatenate([run_on(step, state, table, rows) for step, state in pairs], axis=2)
         if len(table):
             self.closed = table.times[-1] + table.step
         return self.features.frame(table, rows, values)
 
     def checkpoint(self) -> bytes:
-        """The state as bytes (an .npz file, no pickle) for `FeatureSet.restored`."""
+        """The state as bytes (an .npz file, no pickle, then its SHA-256) for `FeatureSet.restored`."""
+        self._require_whole()
         about = {
             "format": FORMAT,
             "names": list(self.features.names),
+            "fingerprint": fingerprint(self.features.steps),
             "symbols": list(self.symbols),
             "closed": None if self.closed is None else str(self.closed.astype("datetime64[ns]")),
         }
@@ -220,4 +264,4 @@ class LiveFeatures:
             arrays |= {f"{number}/{name}": values for name, values in state.items()}
         content = io.BytesIO()
         np.savez(content, **arrays)  # type: ignore[arg-type]
-        return content.getvalue()
+        return content.getvalue() + hashlib.sha256(content.getvalue()).digest()

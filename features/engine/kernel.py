@@ -41,7 +41,7 @@ from .remembering import run_across, run_ewma, run_lag, run_last_known, run_reme
 def run_block(
     code: Code, numbers: FloatArray, registers: FloatArray, floats: FloatArray, first: int, rows: int, width: int
 ) -> None:
-    """Run every instruction over `rows` bars, the first of which has number `first` since 1970.
+    """Run every instruction over `rows` bars, the first of which has number `first`.
 
     Parameters
     ----------

@@ -10,13 +10,14 @@ import numba
 import numpy as np
 
 from ...riskcore.arrays import FloatArray, IntArray
+from ...riskcore.errors import InputError
 from .expression import Expression
 
 WINDOWS = {np.add: "sum", np.maximum: "max", np.minimum: "min"}
 
 
 def rolling(values: FloatArray, window: int, operation: np.ufunc = np.add) -> FloatArray:
-    """Sum (or maximum, minimum, product) over the trailing `window` rows of each column.
+    """Sum (or maximum, minimum) over the trailing `window` rows of each column.
 
     Rows are cut into blocks of `window`; each result joins the tail of one block and the head of the next, so that
     rounding does not build up along the series and a NaN reaches no window but those it stands in.
@@ -28,7 +29,7 @@ def rolling(values: FloatArray, window: int, operation: np.ufunc = np.add) -> Fl
     window
         Rows, at least 1.
     operation
-        An associative ufunc: np.add, np.maximum, np.minimum.
+        np.add, np.maximum or np.minimum.
 
     Returns
     -------
@@ -40,6 +41,7 @@ def rolling(values: FloatArray, window: int, operation: np.ufunc = np.add) -> Fl
     >>> rolling(np.array([[1.0], [2.0], [4.0], [8.0]]), 2)[:, 0].tolist()
     [nan, 3.0, 6.0, 12.0]
     """
+    require_bars(window, "window")
     if window == 1:
         return +values
     if isinstance(values, Expression):
@@ -89,6 +91,8 @@ def ewma(values: FloatArray, half_life: float) -> FloatArray:
     >>> ewma(np.array([[2.0], [4.0]]), 1.0)[:, 0].round(4).tolist()
     [2.0, 3.3333]
     """
+    if not 0.0 < half_life < np.inf:
+        raise InputError("must be positive", column="half_life", value=half_life)
     if isinstance(values, Expression):
         return Expression("ewma", (values,), half_life)
     decay = 0.5 ** (1.0 / half_life)
@@ -103,6 +107,7 @@ def last_known(values: FloatArray, max_age: int) -> FloatArray:
     >>> last_known(np.array([[1.0], [np.nan], [np.nan]]), 2)[:, 0].tolist()
     [1.0, 1.0, nan]
     """
+    require_bars(max_age, "max_age")
     if isinstance(values, Expression):
         return Expression("last_known", (values,), max_age)
     rows: IntArray = np.arange(len(values), dtype=np.int64)[:, None]
@@ -119,6 +124,7 @@ def lagged(values: FloatArray, rows: int) -> FloatArray:
     >>> lagged(np.array([[1.0], [2.0]]), 1)[:, 0].tolist()
     [nan, 1.0]
     """
+    require_bars(rows, "lag")
     if isinstance(values, Expression):
         return Expression("lag", (values,), rows)
     out = np.full(values.shape, np.nan)
@@ -158,6 +164,12 @@ def market_sum(values: FloatArray) -> FloatArray:
     known = (~np.isnan(values)).any(axis=1, keepdims=True)
     total = np.where(known, np.nansum(values, axis=1, keepdims=True), np.nan)
     return np.repeat(total, values.shape[1], axis=1)
+
+
+def require_bars(bars: int, column: str) -> None:
+    """Raise InputError unless this is a whole number of bars, at least one: a lag below that would look ahead."""
+    if not (bars >= 1 and bars == int(bars)):
+        raise InputError("must be a whole number of bars, at least one", column=column, value=bars)
 
 
 @numba.njit(cache=True, nogil=True)

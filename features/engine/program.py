@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 
@@ -9,18 +10,19 @@ import numpy as np
 
 from ...riskcore.arrays import FloatArray, IntArray
 from ...riskcore.errors import InputError
-from .bars import BarRow, BarTable, ColumnMatrix
+from .bars import BarRow, BarTable, ColumnMatrix, nanoseconds
 from .expression import Expression, as_expression, walk
 from .formula import Formula
 from .instructions import LANES, LENGTH, NUMBERS, OPERATION, OUT, RING, STATE, WINDOW, A, B, C, Code
 from .kernel import run_bars, run_block
-from .step import Declaration, State
+from .step import Declaration, State, require_rows
 
 BLOCK_NUMBERS = 1024
 """Numbers in a register of a batch: few enough to stay in the cache, many enough to hide the dispatch."""
 CHUNK = 1024
 """Bars whose columns are brought together at a time."""
-NEVER = np.iinfo(np.int64).min
+NEVER = int(np.iinfo(np.int64).min)
+"""No bar yet; as an instant the earliest there can be, from which bars are counted so that no number is negative."""
 
 WITH_HISTORY = ("lag", "sum", "max", "min")
 WITH_WINDOW = (*WITH_HISTORY, "ewma", "last_known")
@@ -42,7 +44,7 @@ class Program:
     Raises
     ------
     InputError
-        No formula, one that reads no column, two of one name, a window below one bar.
+        No formula, one that reads no column, two of one name; a bar that is not a positive length of time.
 
     Examples
     --------
@@ -60,7 +62,7 @@ class Program:
     def __init__(self, formulas: Sequence[Formula], bar: np.timedelta64) -> None:
         if not formulas:
             raise InputError("a program needs a formula")
-        self.bar = int(bar / np.timedelta64(1, "ns"))
+        self.bar = nanoseconds(bar, "bar")
         hours = self.bar / 3.6e12
         self.declarations: tuple[Declaration, ...] = tuple(one.declaration(hours) for one in formulas)
         constant = [one.name for one in self.declarations if not one.inputs]
@@ -73,14 +75,24 @@ class Program:
         self._assembly = _Assembly([as_expression(one.expression) for one in formulas])
         self.inputs = tuple(self._assembly.columns)
         self._scratch: dict[int, FloatArray] = {}
+        self._codes: dict[int, Code] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what is computed: formulas that differ in a number or an operation differ here."""
+        return hashlib.sha256(repr((self.bar, self._assembly.said)).encode()).hexdigest()
+
+    def code(self, symbols: int) -> Code:
+        """Instructions for so many symbols, shape (k, 9), see `kernel.run_block`."""
+        if symbols not in self._codes:
+            self._codes[symbols] = self._assembly.laid_out(symbols)[0]
+        return self._codes[symbols]
 
     def start(self, symbols: tuple[str, ...]) -> State:
         """State before the first bar: rings of NaN, empty sums."""
         n = len(symbols)
-        code, floats = self._assembly.laid_out(n)
         return {
-            "code": code,
-            "floats": floats,
+            "floats": self._assembly.laid_out(n)[1],
             "last": np.array([NEVER], np.int64),
             "values": np.full((len(self.declarations), n), np.nan),
         }
@@ -93,14 +105,13 @@ class Program:
         InputError
             The bar does not follow the one before it. A bar that is missing comes as a row of NaN.
         """
-        number = self._number(row.opened)
-        self._follow(state, number)
-        n = state["values"].shape[1]
-        registers = self._registers(n, 1)
-        registers[: len(self.inputs), :n] = _matrix_of(row.values, self.inputs)
-        code, numbers = state["code"], self._assembly.numbers
-        run_block(code, numbers, registers, state["floats"], number, 1, n)
+        n, values = state["values"].shape[1], _matrix_of(row.values, self.inputs)
+        number = self._follow(state, row.opened, 1)
+        registers = self._taken(n, 1)
+        registers[: len(self.inputs), :n] = values
+        run_block(self.code(n), self._assembly.numbers, registers, state["floats"], number, 1, n)
         np.take(registers[:, :n], self._assembly.outputs, axis=0, out=state["values"])
+        self._scratch[1] = registers
 
     def read(self, state: State) -> FloatArray:
         """Values after the last bar, shape (n_symbols, n_features)."""
@@ -114,7 +125,15 @@ class Program:
         """Take in a whole table after what the state has seen, and return the rows wanted, as in `run_step`.
 
         Row i of the result's `at` counts from the table's first bar; row 0 is what the state said before it.
+
+        Raises
+        ------
+        InputError
+            Bars of another length, bars that do not follow those before them, rows that the table does not have.
         """
+        require_rows(at, len(table))
+        if nanoseconds(table.step) != self.bar:
+            raise InputError(f"bars must be {self.bar / 3.6e12:g} hours long", column="step", value=str(table.step))
         n = len(table.symbols)
         out = np.empty((len(self.declarations), len(at), n))
         out[:, : np.searchsorted(at, 0, "right")] = state["values"][:, None]
@@ -125,38 +144,42 @@ class Program:
                 inputs[place, : last - first] = table.columns[name][first:last]
             low, high = np.searchsorted(at, [first + 1, last + 1])
             wanted = at[low:high] - first - 1
-            self._chunk(state, self._number(table.times[first]), inputs[:, : last - first], wanted, out[:, low:high])
+            self._chunk(state, table.times[first], inputs[:, : last - first], wanted, out[:, low:high])
         return np.moveaxis(out, 0, 2)
 
-    def _chunk(self, state: State, number: int, inputs: FloatArray, wanted: IntArray, out: FloatArray) -> None:
+    def _chunk(
+        self, state: State, opened: np.datetime64, inputs: FloatArray, wanted: IntArray, out: FloatArray
+    ) -> None:
         _, bars, n = inputs.shape
-        self._follow(state, number, bars)
-        registers, outputs = self._registers(n, max(1, BLOCK_NUMBERS // n)), self._assembly.outputs
+        number, rows = self._follow(state, opened, bars), max(1, BLOCK_NUMBERS // n)
+        registers, outputs = self._taken(n, rows), self._assembly.outputs
         numbers, floats = self._assembly.numbers, state["floats"]
-        run_bars(state["code"], numbers, registers, floats, number, inputs, outputs, wanted, out)
+        run_bars(self.code(n), numbers, registers, floats, number, inputs, outputs, wanted, out)
         last = (bars - 1) % (registers.shape[1] // n) * n
         np.take(registers[:, last : last + n], outputs, axis=0, out=state["values"])
+        self._scratch[rows] = registers
 
-    def _number(self, opened: np.datetime64) -> int:
-        return int(opened.astype("datetime64[ns]").astype(np.int64)) // self.bar
-
-    def _follow(self, state: State, number: int, count: int = 1) -> None:
-        last = int(state["last"][0])
-        if last not in (NEVER, number - 1):
-            opened = np.datetime64(number * self.bar, "ns")
+    def _follow(self, state: State, opened: np.datetime64, count: int) -> int:
+        """Number of a bar, the first of `count` that follow what the state has seen."""
+        instant, last = int(opened.astype("datetime64[ns]").astype(np.int64)), int(state["last"][0])
+        if instant == NEVER or last not in (NEVER, instant - self.bar):
             raise InputError("a bar must follow the one before it", column="opened", value=str(opened))
-        state["last"][0] = number + count - 1
+        state["last"][0] = instant + (count - 1) * self.bar
+        return (instant - NEVER) // self.bar
 
-    def _registers(self, symbols: int, rows: int) -> FloatArray:
-        """Working memory, not state: every register but the constants is written before it is read."""
+    def _taken(self, symbols: int, rows: int) -> FloatArray:
+        """Working memory, not state: every register but the constants is written before it is read.
+
+        It is taken out while in use and put back afterwards, so that two threads never write to the same.
+        """
         lanes = int(LANES)
         shape = (self._assembly.registers, -(-rows * symbols // lanes) * lanes)
-        if rows not in self._scratch or self._scratch[rows].shape != shape:
+        registers = self._scratch.pop(rows, None)
+        if registers is None or registers.shape != shape:
             registers = np.zeros(shape)
             for place, value in self._assembly.constants.items():
                 registers[place] = value
-            self._scratch[rows] = registers
-        return self._scratch[rows]
+        return registers
 
 
 def _matrix_of(values: Mapping[str, FloatArray], names: tuple[str, ...]) -> FloatArray:
@@ -195,10 +218,6 @@ class _Assembly:
     def _new(self, part: Expression, inputs: tuple[int, ...]) -> int:
         if part.operation == "column":
             return self.columns.index(part.name)
-        if part.operation in (*WITH_HISTORY, "last_known") and part.parameter < 1:
-            raise InputError("must be at least one bar", column="window", value=part.parameter)
-        if part.operation == "ewma" and not 0.0 < part.parameter < np.inf:
-            raise InputError("must be positive", column="half_life", value=part.parameter)
         place = self.registers
         self.registers += 1
         if part.operation == "constant":
@@ -206,6 +225,11 @@ class _Assembly:
         else:
             self._steps.append((part.operation, inputs, place, part.parameter))
         return place
+
+    @property
+    def said(self) -> tuple[object, ...]:
+        """Columns, constants, instructions and outputs, as plain values."""
+        return tuple(self.columns), tuple(self.constants.items()), tuple(self._steps), tuple(self.outputs.tolist())
 
     def _longest_windows(self) -> dict[int, int]:
         longest: dict[int, int] = {}

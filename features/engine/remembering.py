@@ -68,10 +68,10 @@ def run_trailing(
 ) -> None:
     """Sum, maximum or minimum over the last `window` bars.
 
-    Bars are cut into blocks of `window`, counted from 1970: a window is the tail of one block joined to the head of the
-    next. Nothing is ever subtracted, so rounding does not build up, a NaN reaches no window but those it stands in, and
-    a value depends on its window alone, wherever a history begins. State: the head so far, then the tails of the block
-    before from each of its bars on; these are made where a block ends.
+    Bars are cut into blocks of `window` by their numbers, which count from one fixed instant: a window is the tail of
+    one block joined to the head of the next. Nothing is ever subtracted, so rounding does not build up, a NaN reaches
+    no window but those it stands in, and a value depends on its window alone, wherever a history begins. State: the
+    head so far, then the tails of the block before from each of its bars on; these are made where a block ends.
     """
     tails = state + symbols
     for row in range(rows):

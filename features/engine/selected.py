@@ -9,7 +9,8 @@ import numpy as np
 from ...riskcore.arrays import FloatArray, IntArray
 from ...riskcore.errors import InputError
 from .bars import BarRow, BarTable
-from .step import Declaration, State, Step, run_step
+from .fingerprint import fingerprint
+from .step import Declaration, State, Step, run_on, run_step
 
 
 class Selected:
@@ -35,6 +36,7 @@ class Selected:
             raise InputError("is not a feature of this step", column="name", value=strange[0])
         self._step, self._places = step, np.array([known.index(name) for name in names], np.int64)
         self.declarations: tuple[Declaration, ...] = tuple(step.declarations[place] for place in self._places)
+        self.fingerprint = fingerprint([step])
 
     def start(self, symbols: tuple[str, ...]) -> State:
         """State of the whole step."""
@@ -51,3 +53,7 @@ class Selected:
     def batch(self, table: BarTable, at: IntArray) -> FloatArray:
         """The kept features at all wanted rows."""
         return run_step(self._step, table, at)[:, :, self._places]
+
+    def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
+        """Go on from a state, see `run_on`: in blocks where the step does so."""
+        return run_on(self._step, state, table, at)[:, :, self._places]

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from ...riskcore.arrays import FloatArray, IntArray
+from ...riskcore.errors import InputError
 from .bars import BarRow, BarTable
 
 State = dict[str, np.ndarray]
@@ -84,13 +85,20 @@ def run_step(step: Step, table: BarTable, at: IntArray) -> FloatArray:
     table
         Bars 0 .. T - 1.
     at
-        Rows wanted, rising, shape (m,): row i is as known at the open of bar i, once bars 0 .. i - 1 have closed.
+        Rows wanted, rising, of 0 .. T, shape (m,): row i is as known at the open of bar i, once bars 0 .. i - 1 have
+        closed.
 
     Returns
     -------
     FloatArray
         Shape (m, n_symbols, len(step.declarations)).
+
+    Raises
+    ------
+    InputError
+        Rows that do not rise, or that the table does not have.
     """
+    require_rows(at, len(table))
     batch = getattr(step, "batch", None)
     if batch is not None:
         whole: FloatArray = batch(table, at)
@@ -104,6 +112,7 @@ def run_on(step: Step, state: State, table: BarTable, at: IntArray) -> FloatArra
     A step that has a method `run(state, table, at)` runs that instead; it must give the same bits. Row i counts from
     the table's first bar: row 0 is what the state says before it. Otherwise as `run_step`.
     """
+    require_rows(at, len(table))
     run = getattr(step, "run", None)
     if run is not None:
         some: FloatArray = run(state, table, at)
@@ -117,3 +126,12 @@ def run_on(step: Step, state: State, table: BarTable, at: IntArray) -> FloatArra
         if bar < len(table):
             step.update(state, table.row(bar))
     return out
+
+
+def require_rows(at: IntArray, bars: int) -> None:
+    """Raise InputError unless the rows rise and are among 0 .. bars."""
+    ok = (at >= 0) & (at <= bars)
+    ok[1:] &= np.diff(at) > 0
+    if not ok.all():
+        row = int(np.argmin(ok))
+        raise InputError(f"rows must rise, from 0 to {bars} at most", row=row, column="at", value=int(at[row]))
