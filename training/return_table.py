@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..features.readers.checks import refuse
+from ..features.readers.table_files import damage_is_said, parquet_rows
 from ..riskcore.arrays import FloatArray
 from ..riskcore.errors import InputError
 
@@ -74,20 +75,17 @@ def read_returns(path: str | Path, *, limit: float = 0.5) -> ReturnTable:
 
 def read_frame(path: str | Path) -> pd.DataFrame:
     """Read a Parquet file, or a CSV file as text; one that cannot be read raises InputError."""
-    from pyarrow import ArrowException
-
     file = Path(path)
     try:
         content = file.read_bytes()
     except OSError as failure:
         raise InputError(f"cannot be read: {failure.strerror}", file=str(file)) from None
-    try:
+    with damage_is_said("is not a whole Parquet or CSV file", file.name):
         if file.suffix == ".csv":
-            return pd.read_csv(BytesIO(content), dtype=str)
-        return pd.read_parquet(BytesIO(content)).reset_index(drop=True)
-    except (OSError, ValueError, ArrowException) as failure:
-        first = (str(failure).splitlines() or [type(failure).__name__])[0]
-        raise InputError(f"is not a whole Parquet or CSV file: {first}", file=file.name) from None
+            rows = pd.read_csv(BytesIO(content), dtype=str)
+        else:
+            rows = parquet_rows(content).reset_index(drop=True)
+    return rows
 
 
 def _numbers(column: pd.Series, file: str) -> FloatArray:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from ...riskcore.errors import InputError
 from ...riskcore.instruments import InstrumentTable
 from ..accounts.events import LOTS, NONE, AccountEvents, Kind
 from .account_events_schemas import TABLES, checked_table
+from .table_files import csv_rows, damage_is_said, parquet_rows, read_bytes
 
 SUFFIXES = (".parquet", ".csv", ".json", ".jsonl")
 YES = ("true", "True", "1")
@@ -109,33 +109,20 @@ def read_event_table(folder: Path, name: str) -> EventTable | None:
     return EventTable(name, found[0].name, hashlib.sha256(content).hexdigest(), frame)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file; InputError where it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as failure:
-        raise InputError(f"cannot be read: {failure.strerror}", file=path.name) from None
-
-
 def parsed(content: bytes, path: Path) -> pd.DataFrame:
     """The rows of a Parquet, CSV, JSON or JSON-lines file as they stand; numbers may be written as text."""
-    from pyarrow import ArrowException
-
     kinds = {".parquet": "Parquet", ".csv": "CSV", ".json": "JSON", ".jsonl": "JSON-lines"}
-    try:
+    with damage_is_said(f"is not a whole {kinds[path.suffix]} file", path.name):
         if path.suffix == ".parquet":
-            return pd.read_parquet(BytesIO(content))
-        if path.suffix == ".csv":
-            return pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
-        text = content.decode("utf-8")
-        records = json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
-        return _records(records, path)
-    except (OSError, ValueError, ArrowException) as failure:
-        line = (str(failure).splitlines() or [type(failure).__name__])[0]
-        raise InputError(f"is not a whole {kinds[path.suffix]} file: {line}", file=path.name) from None
+            rows = parquet_rows(content)
+        else:
+            rows = csv_rows(content) if path.suffix == ".csv" else _json_rows(content, path)
+    return rows
 
 
-def _records(records: Any, path: Path) -> pd.DataFrame:
+def _json_rows(content: bytes, path: Path) -> pd.DataFrame:
+    text = content.decode("utf-8")
+    records: Any = json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise InputError("must hold objects, one a row", file=path.name)
     return pd.DataFrame.from_records(records)

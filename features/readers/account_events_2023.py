@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ...riskcore.errors import InputError
-from .account_events import AccountHistory, EventTable, history_of, parsed, read_bytes
+from .account_events import AccountHistory, EventTable, history_of, parsed
 from .account_events_schemas import checked_table
+from .table_files import read_bytes
 
 LAYOUT: dict[str, tuple[str, dict[str, str]]] = {
     "trades": ("trades", {"user": "account", "coin": "symbol", "px": "price", "sz": "quantity"}),

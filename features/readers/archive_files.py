@@ -16,6 +16,7 @@ import pandas as pd
 
 from ...riskcore.errors import InputError
 from .provenance import Source
+from .table_files import first_line
 
 SUFFIXES = (".zip", ".csv.gz", ".csv")
 
@@ -171,5 +172,4 @@ def _parsed(archive: ArchiveFile, skipped: int) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise InputError("has no rows", file=archive.file) from None
     except (ValueError, OSError) as failure:
-        line = (str(failure).splitlines() or [type(failure).__name__])[0]
-        raise InputError(f"is not a CSV file: {line}", file=archive.file) from None
+        raise InputError(f"is not a CSV file: {first_line(failure)}", file=archive.file) from None

@@ -12,6 +12,7 @@ from ...riskcore.errors import InputError
 from .book_feed_events import UNKNOWN, BookUpdate
 from .book_feed_fields import MILLISECOND
 from .book_feed_scan import levels_of, parsed_message
+from .table_files import first_line
 
 COLUMNS = ("symbol", "tm", "b", "a")
 ROWS = 256
@@ -87,8 +88,7 @@ def _batches(path: Path) -> Iterator[Any]:
                 raise InputError("is missing", file=path.name, column=missing[0])
             yield from table.iter_batches(ROWS, columns=list(COLUMNS))
     except (OSError, ArrowException) as failure:
-        first = (str(failure).splitlines() or [type(failure).__name__])[0]
-        raise InputError(f"is not a whole Parquet file: {first}", file=path.name) from None
+        raise InputError(f"is not a whole Parquet file: {first_line(failure)}", file=path.name) from None
 
 
 def _snapshot(symbol: object, time: object, bids: object, asks: object) -> BookUpdate:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from ...riskcore.errors import InputError
 from ..options.chain import COIN, OptionChain
 from ..options.chain_rows import chain_from_rows
 from .option_chain_schema import checked_quotes
+from .table_files import csv_rows, damage_is_said, parquet_rows, read_bytes
 
 COLUMNS = {
     "strike": "strike",
@@ -112,10 +112,7 @@ def read_option_chains(path: Path | str, *, unit: str = COIN, known_after: np.ti
         A file that cannot be read, or rows that are not as the columns must be; names file, row and column.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as failure:
-        raise InputError(f"cannot be read: {failure.strerror}", file=path.name) from None
+    content = read_bytes(path)
     frame = _parsed(content, path)
     return chain_history(frame, path.name, unit, known_after, hashlib.sha256(content).hexdigest())
 
@@ -146,17 +143,11 @@ def chain_history(
 
 
 def _parsed(content: bytes, path: Path) -> pd.DataFrame:
-    from pyarrow import ArrowException
-
     if path.suffix not in (".parquet", ".csv"):
         raise InputError("must be a .parquet or .csv file", file=path.name)
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(BytesIO(content)).reset_index(drop=True)
-        return pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError, ArrowException) as failure:
-        line = (str(failure).splitlines() or [type(failure).__name__])[0]
-        raise InputError(f"is not a whole {path.suffix[1:]} file: {line}", file=path.name) from None
+    with damage_is_said(f"is not a whole {path.suffix[1:]} file", path.name):
+        rows = csv_rows(content) if path.suffix == ".csv" else parquet_rows(content).reset_index(drop=True)
+    return rows
 
 
 def _plain(times: pd.Series[Any]) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,7 @@ from ...riskcore.errors import InputError
 from .schemas import COLUMNS, SourceTable, validated
 from .store_records import is_stored
 from .stored_tables import read_stored_table
+from .table_files import csv_rows, damage_is_said, parquet_rows, read_bytes
 
 SUFFIXES = (".parquet", ".csv")
 HOURLY_FUNDING = "funding_rate_1h"
@@ -48,25 +48,21 @@ def unread_files(folder: Path) -> list[str]:
 
 
 def _read(path: Path, name: str) -> SourceTable:
-    try:
-        content = path.read_bytes()
-    except OSError as failure:
-        raise InputError(f"cannot be read: {failure.strerror}", file=path.name) from None
+    content = read_bytes(path)
     file = f"{name}{path.suffix}"
-    frame = _parsed_parquet(content, file) if path.suffix == ".parquet" else _parsed_csv(content, file)
-    frame, notes = documented_names(frame, name)
+    frame, notes = documented_names(_parsed(content, file), name)
     frame = validated(frame, name, file)
     return SourceTable(name, file, hashlib.sha256(content).hexdigest(), frame, notes)
 
 
-def _parsed_parquet(content: bytes, file: str) -> pd.DataFrame:
-    from pyarrow import ArrowException
-
-    try:
-        frame = pd.read_parquet(BytesIO(content))
-    except (OSError, ValueError, ArrowException) as failure:
-        raise InputError(f"is not a whole Parquet file: {_first_line(failure)}", file=file) from None
-    return plain_columns(frame)
+def _parsed(content: bytes, file: str) -> pd.DataFrame:
+    if file.endswith(".csv"):
+        with damage_is_said("is not a CSV file", file):
+            rows = csv_rows(content)
+        return rows
+    with damage_is_said("is not a whole Parquet file", file):
+        rows = parquet_rows(content)
+    return plain_columns(rows)
 
 
 def plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
@@ -75,20 +71,9 @@ def plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.reset_index(drop=not named)
 
 
-def _parsed_csv(content: bytes, file: str) -> pd.DataFrame:
-    try:
-        return pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
-    except (ValueError, OSError) as failure:
-        raise InputError(f"is not a CSV file: {_first_line(failure)}", file=file) from None
-
-
 def documented_names(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The frame with the hourly funding column named as any other, and what is said of that."""
     if name == "funding" and HOURLY_FUNDING in frame and "funding_rate" not in frame:
         note = f"column {HOURLY_FUNDING} read as funding_rate, charged at each of its timestamps"
         return frame.rename(columns={HOURLY_FUNDING: "funding_rate"}), (note,)
     return frame, ()
-
-
-def _first_line(failure: Exception) -> str:
-    return (str(failure).splitlines() or [type(failure).__name__])[0]
