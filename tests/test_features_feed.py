@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 
 from margincast.features.bar_table import bar_table
 from margincast.features.engine.bars import BarTable
+from margincast.features.engine.expression import column
 from margincast.features.engine.external import ExternalSeries, with_series
+from margincast.features.engine.feature_set import FeatureSet
 from margincast.features.engine.feed import BarFeed, table_of, ticks_of
+from margincast.features.engine.formula import Formula
+from margincast.features.engine.operations import rolling_mean
+from margincast.features.engine.program import Program
 from margincast.features.panel import panel_features
 from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import InputError
@@ -77,6 +82,99 @@ def test_two_trades_of_one_instant_are_told_apart_by_their_number():
     [row] = feed.advance(at(60))
     assert row["volume"][0] == 1.0
     assert (feed.counts.duplicates, feed.counts.conflicts) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", [int, str, np.int64])
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (2, 3, 1)])
+def test_trades_of_one_instant_follow_their_numbers(kind, order):
+    feed = feed_of("last_open", "last_close")
+    for number in order:
+        price = {1: 101.0, 2: 100.0, 3: 100.5}[number]
+        feed.push("BTC", at(1), {"last_open": price, "last_close": price}, key=kind(number))
+    [row] = feed.advance(at(60))
+    assert (row["last_open"][0], row["last_close"][0]) == (101.0, 100.5)
+
+
+@pytest.mark.parametrize("key", [7, np.int64(7), "7", None])
+def test_a_tick_is_known_again_after_a_restart(key):
+    first, second = feed_of("volume"), feed_of("volume")
+    first.push("BTC", at(1), {"volume": 2.0}, key=key)
+    second.restore(json.loads(json.dumps(first.checkpoint())))
+    second.push("BTC", at(1), {"volume": 2.0}, key=key)
+    [row] = second.advance(at(60))
+    assert (row["volume"][0], second.counts.duplicates) == (2.0, 1)
+
+
+def test_a_feed_goes_on_where_a_history_ended():
+    week, monday = np.timedelta64(7, "D"), np.datetime64("2024-01-01", "ns")
+    past = BarTable(monday + np.arange(3) * week, week, ("BTC",), {"close": np.ones((3, 1))})
+    features = FeatureSet([Program([Formula("mean", rolling_mean(column("close"), 2), "", "")], week)])
+    live, feed = features.live(("BTC",)), BarFeed(("BTC",), week, ["close"], first=monday + 3 * week)
+    live.run(past)
+    feed.push("BTC", monday + 3 * week - HOUR, {"close": 5.0})
+    feed.push("BTC", monday + 5 * week, {"close": 9.0})
+    again = BarFeed(("BTC",), week, ["close"], first=monday + 3 * week)
+    again.restore(json.loads(json.dumps(feed.checkpoint())))
+    rows = list(again.advance(monday + 7 * week))
+    for row in rows:
+        live.update(row)
+    assert [row["close"].tolist() for row in rows] == [[pytest.approx(np.nan, nan_ok=True)]] * 2 + [[9.0]] + [
+        [pytest.approx(np.nan, nan_ok=True)]
+    ]
+    assert (again.counts.late, again.counts.outages, live.closed) == (1, 3, monday + 7 * week)
+    with pytest.raises(InputError, match="column origin"):
+        BarFeed(("BTC",), week, ["close"]).restore(feed.checkpoint())
+
+
+def test_a_tick_from_years_ahead_is_counted_and_left_out():
+    feed = BarFeed(("BTC",), HOUR, ["close"], ahead=5 * MINUTE)
+    list(feed.advance(at(10)))
+    feed.push("BTC", at(10) + np.timedelta64(3650, "D"), {"close": 1.0})
+    feed.push("BTC", at(15), {"close": 2.0})
+    feed.push("BTC", at(16), {"close": 3.0})
+    [row] = feed.advance(at(60))
+    assert row["close"].tolist() == [2.0]
+    assert (feed.counts.early, feed.counts.ticks, feed.counts.reordered) == (2, 1, 0)
+    assert feed.counts.lines(feed.silent(at(120), HOUR)) == ["1 ticks, 2 early", "BTC: silent for 1.8 h"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: feed_of("close", symbols=()), "column symbols: needs an instrument"),
+        (lambda: feed_of("close", symbols=("X", "X")), "column symbols: stands there twice"),
+        (lambda: feed_of("close", "close"), "column columns: stands there twice"),
+        (lambda: feed_of("close", lateness=-1), "column lateness: must be a positive length"),
+        (lambda: BarFeed(("X",), HOUR * 0, ["close"]), "column step: must be a positive length"),
+        (lambda: BarFeed(("X",), HOUR, ["close"], ahead=-HOUR), "column ahead: must be a positive length"),
+        (lambda: BarFeed(("X",), HOUR, ["close"], first=np.datetime64("NaT")), "column first: is not a time"),
+        (lambda: feed_of("close").push("BTC", np.datetime64("NaT"), {"close": 1.0}), "column time: is not a time"),
+        (lambda: list(feed_of("close").advance(np.datetime64("NaT"))), "column now: is not a time"),
+        (lambda: feed_of("close").restore({}), "column symbols: is a checkpoint of another feed"),
+    ],
+)
+def test_feeds_that_cannot_be_are_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_a_checkpoint_of_a_feed_that_is_not_whole_is_refused_and_changes_nothing():
+    feed = feed_of("volume")
+    feed.push("BTC", at(1), {"volume": 2.0})
+    state = feed.checkpoint()
+    for lacking in ("next", "clock", "latest", "counts", "ticks"):
+        other = feed_of("volume")
+        with pytest.raises(InputError, match="is not a whole checkpoint of a feed"):
+            other.restore({name: value for name, value in state.items() if name != lacking})
+        assert other.checkpoint() == feed_of("volume").checkpoint()
+
+
+def test_reports_are_zero_where_the_last_price_is_known_as_in_a_batch():
+    feed = feed_of("close", "last_close", "liquidated_long")
+    feed.push("BTC", at(1), {"close": 100.0})
+    feed.push("ETH", at(1), {"last_close": 100.0})
+    [row] = feed.advance(at(60))
+    assert np.array_equal(row["liquidated_long"], [np.nan, 0.0], equal_nan=True)
 
 
 def test_an_outage_and_a_symbol_that_disappears_are_said_and_stay_gaps():
@@ -184,6 +282,11 @@ def test_series_join_bars_at_their_close():
     ("make", "message"),
     [
         (lambda: ExternalSeries("x", [START, START], [1.0, 2.0]), "x, row 1, column times: times must rise"),
+        (
+            lambda: ExternalSeries("x", [START, np.datetime64("NaT")], [1.0, 2.0]),
+            "x, row 1, column times: times must rise",
+        ),
+        (lambda: ExternalSeries("x", [START], [1.0], max_age=np.timedelta64("NaT")), "column max_age: must not be"),
         (lambda: ExternalSeries("x", [START], [np.inf]), "x, row 0, column values: must be finite (found inf)"),
         (lambda: ExternalSeries("x", [START], [1.0, 2.0]), "column x: has 2 values for 1 times"),
         (lambda: ExternalSeries("x", [START], [1.0], lag=-HOUR), "column lag: must not be negative"),

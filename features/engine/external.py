@@ -37,7 +37,7 @@ class ExternalSeries:
     Raises
     ------
     InputError
-        Times that do not rise, lengths that differ, an infinite value, a lag or age below zero.
+        Times that do not rise or are not there, lengths that differ, an infinite value, a lag or age below zero.
     """
 
     name: str
@@ -52,16 +52,17 @@ class ExternalSeries:
         object.__setattr__(self, "values", frozen(self.values, np.float64))
         if self.times.shape != self.values.shape:
             raise InputError(f"has {len(self.values)} values for {len(self.times)} times", column=self.name)
-        falls = np.flatnonzero(np.diff(self.times) <= np.timedelta64(0, "ns"))
-        if len(falls):
-            row = int(falls[0]) + 1
+        falls = np.isnat(self.times)
+        falls[1:] |= ~(np.diff(self.times) > np.timedelta64(0, "ns"))
+        if falls.any():
+            row = int(np.argmax(falls))
             raise InputError("times must rise", file=self.name, row=row, column="times", value=str(self.times[row]))
         infinite = np.flatnonzero(np.isinf(self.values))
         if len(infinite):
             row = int(infinite[0])
             raise InputError("must be finite", file=self.name, row=row, column="values", value=float(self.values[row]))
         for what in ("lag", "max_age"):
-            if getattr(self, what) < np.timedelta64(0, "ns"):
+            if not getattr(self, what) >= np.timedelta64(0, "ns"):
                 raise InputError("must not be negative", column=what, value=str(getattr(self, what)))
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...riskcore.arrays import FloatArray, IntArray
 from ...riskcore.errors import InputError
-from .bars import BarRow, BarTable, ColumnMatrix
+from .bars import BarRow, BarTable, ColumnMatrix, nanoseconds, require_symbols
 
 FIRST = frozenset({"open", "last_open"})
 HIGHEST = frozenset({"high", "last_high"})
@@ -37,7 +37,9 @@ class FeedCounts:
     reordered
         Ticks older than one of the same symbol before them, still in time for their bar.
     late
-        Ticks of a bar that had closed, left out.
+        Ticks of a bar that had closed, or before the feed's first, left out.
+    early
+        Ticks further ahead of the clock than `ahead`, left out.
     clock_backwards
         How often the clock was told an earlier time than before; it stays where it was.
     outages
@@ -51,6 +53,7 @@ class FeedCounts:
     conflicts: int = 0
     reordered: int = 0
     late: int = 0
+    early: int = 0
     clock_backwards: int = 0
     outages: int = 0
     missing: dict[str, int] = field(default_factory=dict)
@@ -62,6 +65,7 @@ class FeedCounts:
             "conflicting": self.conflicts,
             "reordered": self.reordered,
             "late": self.late,
+            "early": self.early,
         }
         out = [f"{self.ticks} ticks" + "".join(f", {count} {name}" for name, count in said.items() if count)]
         out += [f"clock went backwards {self.clock_backwards} times"] if self.clock_backwards else []
@@ -76,7 +80,7 @@ Ticks = dict[tuple[int, int, Key], Told]
 """Ticks of a bar that is still open: symbol, instant and key, and what each said."""
 
 NO_WAIT = np.timedelta64(0, "ns")
-NEVER = np.iinfo(np.int64).min
+NEVER = int(np.iinfo(np.int64).min)
 
 
 class BarFeed:
@@ -86,6 +90,7 @@ class BarFeed:
     of funding. Opens take the earliest tick of the bar, closes and states the latest, highs and lows the extremes,
     volumes the sum: to the same bits in whatever order they came. A bar closes once the clock has passed its end by
     `lateness`; what comes for it later is counted and left out. A bar or symbol without ticks is NaN, never filled.
+    Ticks are kept until their bar closes: call `advance` at least once a bar.
 
     Parameters
     ----------
@@ -97,6 +102,18 @@ class BarFeed:
         Columns to keep, of `bars.COLUMNS` or one's own.
     lateness
         How long after a bar's end its ticks are waited for.
+    first
+        Open of the first bar, for a stream that goes on from a history; bars are counted from it, so that weeks may
+        begin on Monday. Default: bars begin at whole steps since 1970, the first at the first tick, of which nothing
+        says whether it is the bar's first.
+    ahead
+        How far ahead of the clock that `advance` is told a tick may be; one from years ahead would end in years of
+        empty bars where the clock is the newest tick's. Default: any.
+
+    Raises
+    ------
+    InputError
+        No symbol or one twice, a column twice, a step or `ahead` that is not positive, a lateness below zero.
 
     Examples
     --------
@@ -115,14 +132,24 @@ class BarFeed:
         step: np.timedelta64,
         columns: Sequence[str],
         lateness: np.timedelta64 = NO_WAIT,
+        *,
+        first: np.datetime64 | None = None,
+        ahead: np.timedelta64 | None = None,
     ) -> None:
         self.symbols, self.columns = tuple(symbols), tuple(columns)
-        self.step, self.lateness = step.astype("timedelta64[ns]"), lateness.astype("timedelta64[ns]")
+        require_symbols(self.symbols)
+        twice = [name for name in self.columns if self.columns.count(name) > 1]
+        if twice:
+            raise InputError("stands there twice", column="columns", value=twice[0])
+        self._step = nanoseconds(step)
+        self._late = 0 if lateness == NO_WAIT else nanoseconds(lateness, "lateness")
+        self._ahead = None if ahead is None else nanoseconds(ahead, "ahead")
+        self._origin = 0 if first is None else _instant(first, "first")
+        self.step = np.timedelta64(self._step, "ns")
         self.counts = FeedCounts(missing=dict.fromkeys(self.symbols, 0))
-        self._step, self._late = int(self.step.astype(np.int64)), int(self.lateness.astype(np.int64))
         self._symbol = {name: place for place, name in enumerate(self.symbols)}
         self._open: dict[int, Ticks] = {}
-        self._next: int | None = None
+        self._next: int | None = None if first is None else 0
         self._clock = NEVER
         self._latest = np.full(len(self.symbols), NEVER)
 
@@ -138,26 +165,30 @@ class BarFeed:
         values
             Columns and their values; columns the feed does not keep are passed over.
         key
-            Tells it from others of the same symbol and instant (a trade number); without one its values do, so that
-            two equal trades of one instant count as one.
+            Tells it from others of the same symbol and instant (a trade number), of which the one with the greater key
+            is the later; without one its values do, so that two equal trades of one instant count as one.
 
         Raises
         ------
         InputError
-            A symbol that is not the feed's; a value that is not finite; a price that is not positive; an amount below
-            zero.
+            A symbol that is not the feed's; no time; a value that is not finite; a price that is not positive; an
+            amount below zero.
         """
-        place, instant = self._symbol.get(symbol), int(time.astype("datetime64[ns]").astype(np.int64))
+        place, instant = self._symbol.get(symbol), _instant(time, "time")
         if place is None:
             raise InputError("is not a symbol of this feed", column="symbol", value=symbol)
         kept = {name: float(value) for name, value in values.items() if name in self.columns}
         _require_sound(kept, symbol)
-        number = instant // self._step
+        number = (instant - self._origin) // self._step
+        if self._ahead is not None and self._clock != NEVER and instant > self._clock + self._ahead:
+            self.counts.early += 1
+            return
         if self._next is not None and number < self._next:
             self.counts.late += 1
             return
         told = tuple(sorted(kept.items()))
-        bar, name = self._open.setdefault(number, {}), (place, instant, told if key is None else key)
+        known = told if key is None else key if isinstance(key, str) else int(key)
+        bar, name = self._open.setdefault(number, {}), (place, instant, known)
         if name in bar:
             self.counts.duplicates += bar[name] == told
             self.counts.conflicts += bar[name] != told
@@ -171,19 +202,23 @@ class BarFeed:
         """Close every bar whose end lies `lateness` before `now`, oldest first, those without ticks too.
 
         The clock may be the computer's or the newest tick's; a time before the last one is counted and changes nothing.
+        Bars close as they are asked for: an iterator that is not used closes none.
         """
-        instant = int(now.astype("datetime64[ns]").astype(np.int64))
+        instant = _instant(now, "now")
         self.counts.clock_backwards += instant < self._clock
         self._clock = max(self._clock, instant)
         if self._next is None and self._open:
             self._next = min(self._open)
-        while self._next is not None and (self._next + 1) * self._step + self._late <= self._clock:
+        while self._next is not None and self._end(self._next) + self._late <= self._clock:
             self._next += 1
             yield self._close(self._next - 1)
 
+    def _end(self, number: int) -> int:
+        return self._origin + (number + 1) * self._step
+
     def silent(self, now: np.datetime64, longer_than: np.timedelta64) -> dict[str, float]:
         """Hours since the last tick of each symbol that has been silent for longer; infinite where none ever came."""
-        instant = int(now.astype("datetime64[ns]").astype(np.int64))
+        instant = _instant(now, "now")
         never = self._latest == NEVER
         hours: FloatArray = np.where(never, np.inf, (instant - np.where(never, 0, self._latest)) / 3.6e12)
         limit = longer_than / np.timedelta64(1, "h")
@@ -196,23 +231,29 @@ class BarFeed:
             for number, bar in self._open.items()
             for (place, instant, key), told in bar.items()
         ]
-        about = {"symbols": list(self.symbols), "columns": list(self.columns), "step": self._step}
         clocks = {"next": self._next, "clock": self._clock, "latest": self._latest.tolist()}
-        return about | clocks | {"ticks": ticks, "counts": asdict(self.counts)}
+        return self._about() | clocks | {"ticks": ticks, "counts": asdict(self.counts)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `checkpoint` said; InputError where it is of another feed."""
-        about = {"symbols": list(self.symbols), "columns": list(self.columns), "step": self._step}
-        for name, value in about.items():
-            if state[name] != value:
-                raise InputError("is a checkpoint of another feed", column=name, value=state[name])
-        self._next, self._clock = state["next"], state["clock"]
-        self._latest = np.array(state["latest"], np.int64)
-        self.counts = FeedCounts(**state["counts"])
+        for name, value in self._about().items():
+            if state.get(name) != value:
+                raise InputError("is a checkpoint of another feed", column=name, value=state.get(name))
+        try:
+            clocks = state["next"], state["clock"], np.array(state["latest"], np.int64), FeedCounts(**state["counts"])
+            ticks = [
+                (number, place, at, key, tuple(map(tuple, told))) for number, place, at, key, told in state["ticks"]
+            ]
+        except (KeyError, TypeError, ValueError):
+            raise InputError("is not a whole checkpoint of a feed") from None
+        self._next, self._clock, self._latest, self.counts = clocks
         self._open = {}
-        for number, place, instant, key, told in state["ticks"]:
-            values = tuple((name, value) for name, value in told)
+        for number, place, instant, key, values in ticks:
             self._open.setdefault(number, {})[place, instant, values if key is None else key] = values
+
+    def _about(self) -> dict[str, object]:
+        symbols, columns = list(self.symbols), list(self.columns)
+        return {"symbols": symbols, "columns": columns, "step": self._step, "origin": self._origin}
 
     def _close(self, number: int) -> BarRow:
         values = np.full((len(self.columns), len(self.symbols)), np.nan)
@@ -226,8 +267,14 @@ class BarFeed:
         for place in np.flatnonzero(~seen).tolist():
             self.counts.missing[self.symbols[place]] += 1
         _zero_where_silent(values, self.columns)
-        opened = np.datetime64(number * self._step, "ns")
+        opened = np.datetime64(self._end(number - 1), "ns")
         return BarRow(opened, opened + self.step, ColumnMatrix(self.columns, values))
+
+
+def _instant(time: np.datetime64, column: str) -> int:
+    if np.isnat(time):
+        raise InputError("is not a time", column=column, value=str(time))
+    return int(time.astype("datetime64[ns]").astype(np.int64))
 
 
 def _require_sound(values: Mapping[str, float], symbol: str) -> None:
@@ -240,9 +287,10 @@ def _require_sound(values: Mapping[str, float], symbol: str) -> None:
             raise InputError("must be zero or more", row=symbol, column=name, value=value)
 
 
-def _by_time(tick: tuple[tuple[int, int, Key], Told]) -> tuple[int, int, Told]:
-    (place, instant, _), told = tick
-    return place, instant, told
+def _by_time(tick: tuple[tuple[int, int, Key], Told]) -> tuple[int, int, int, str, Told]:
+    """Ticks of one instant by their number, or by their text, or by what they say: the same whatever came first."""
+    (place, instant, key), told = tick
+    return place, instant, key if isinstance(key, int) else NEVER, key if isinstance(key, str) else "", told
 
 
 def _joined(column: str, so_far: float, value: float) -> float:
@@ -257,7 +305,7 @@ def _joined(column: str, so_far: float, value: float) -> float:
 
 
 def _zero_where_silent(values: FloatArray, columns: tuple[str, ...]) -> None:
-    price = next((columns.index(name) for name in ("close", "last_close") if name in columns), None)
+    price = next((columns.index(name) for name in ("last_close", "close") if name in columns), None)
     for row, name in enumerate(columns):
         if name in REPORTED and price is not None:
             values[row, np.isnan(values[row]) & ~np.isnan(values[price])] = 0.0
