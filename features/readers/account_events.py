@@ -17,7 +17,7 @@ from ...riskcore.errors import InputError
 from ...riskcore.instruments import InstrumentTable
 from ..accounts.events import LOTS, NONE, AccountEvents, Kind
 from .account_events_schemas import TABLES, checked_table
-from .table_files import csv_rows, damage_is_said, parquet_rows, read_bytes
+from .table_files import csv_rows, damage_is_said, only_path, parquet_rows, read_bytes
 
 SUFFIXES = (".parquet", ".csv", ".json", ".jsonl")
 YES = ("true", "True", "1")
@@ -99,14 +99,12 @@ def read_account_events(
 
 def read_event_table(folder: Path, name: str) -> EventTable | None:
     """Read and check one table of a folder; None where it has no such file."""
-    found = [folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()]
-    if not found:
+    path = only_path([folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()])
+    if path is None:
         return None
-    if len(found) > 1:
-        raise InputError(f"stands beside {found[1].name}: keep one of them", file=found[0].name)
-    content = read_bytes(found[0])
-    frame = checked_table(parsed(content, found[0]), name, found[0].name)
-    return EventTable(name, found[0].name, hashlib.sha256(content).hexdigest(), frame)
+    content = read_bytes(path)
+    frame = checked_table(parsed(content, path), name, path.name)
+    return EventTable(name, path.name, hashlib.sha256(content).hexdigest(), frame)
 
 
 def parsed(content: bytes, path: Path) -> pd.DataFrame:

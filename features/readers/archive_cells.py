@@ -127,6 +127,15 @@ def require_inside(stamps: IntArray, start: int, end: int, file: str, column: st
         raise InputError(problem, file=file, row=row, column=column, value=value)
 
 
+def require_market(frame: pd.DataFrame, column: str, file: str, market: str) -> None:
+    """Raise InputError for the first row of another market than the file's name says."""
+    other = (frame[column] != market).to_numpy()
+    if other.any():
+        row = int(other.argmax())
+        problem = f"is not {market}, which the file's name says"
+        raise InputError(problem, file=file, row=row, column=column, value=frame[column].iloc[row])
+
+
 def timestamp_column(stamps: IntArray) -> pd.DatetimeIndex:
     """Nanoseconds since 1970 as the column timestamp of a table, UTC."""
     return pd.DatetimeIndex(stamps.view("datetime64[ns]")).tz_localize("UTC")

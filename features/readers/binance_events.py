@@ -7,7 +7,7 @@ import pandas as pd
 
 from ...riskcore.arrays import BoolArray, IntArray
 from ...riskcore.errors import InputError
-from .archive_cells import epoch_stamps, numbers, require_inside, text_stamps, timestamp_column
+from .archive_cells import epoch_stamps, numbers, require_inside, require_market, text_stamps, timestamp_column
 from .archive_files import ArchiveFile, ArchiveTable, lines_of
 from .binance_bars import VENUE, face_value
 from .binance_names import METRICS, BinanceName
@@ -55,7 +55,7 @@ def binance_metrics(archive: ArchiveFile, name: BinanceName, quote: str) -> tupl
     known.
     """
     lines = lines_of(archive, [METRICS_LINE])
-    _require_symbol(lines, archive.file, name.native)
+    require_market(lines, "symbol", archive.file, name.native)
     stamps = text_stamps(lines, "create_time", archive.file, TEXT_TIME)
     require_inside(stamps, name.period.start, name.period.end, archive.file, "create_time", name.period.text)
     moved = np.where(stamps >= METRICS_AT_START, stamps + FIVE_MINUTES, stamps)
@@ -137,16 +137,6 @@ def _table(
 def _coins_column(name: BinanceName) -> str:
     """Open interest in coins: of coin-margined contracts, whose number is of contracts, it is the value."""
     return "sum_open_interest_value" if name.market == "cm" else "sum_open_interest"
-
-
-def _require_symbol(lines: pd.DataFrame, file: str, symbol: str) -> None:
-    other = (lines["symbol"] != symbol).to_numpy()
-    if other.any():
-        row = int(other.argmax())
-        value = lines["symbol"].iloc[row]
-        raise InputError(
-            f"is not {symbol}, which the file's name says", file=file, row=row, column="symbol", value=value
-        )
 
 
 def _cumulative(stamps: IntArray, percent: np.ndarray, notional: np.ndarray) -> BoolArray:

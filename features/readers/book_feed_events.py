@@ -22,8 +22,21 @@ PROBLEMS = {
 }
 
 
+class Received:
+    """Anything that a venue sent at one time and a recorder received at another."""
+
+    __slots__ = ()
+    exchange_time: int
+    receipt_time: int
+
+    @property
+    def seen(self) -> int:
+        """When it was known: the receipt time, or the venue's where there was no recorder."""
+        return self.receipt_time if self.receipt_time != UNKNOWN else self.exchange_time
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class BookUpdate:
+class BookUpdate(Received):
     """One message about an order book.
 
     Parameters
@@ -80,14 +93,9 @@ class BookUpdate:
             if len(bid) and len(ask) and bid.max() >= ask.min():
                 raise InputError(f"best bid must be below the best ask of {ask.min()}", column="bids", value=bid.max())
 
-    @property
-    def seen(self) -> int:
-        """When it was known: the receipt time, or the venue's where there was no recorder."""
-        return self.receipt_time if self.receipt_time != UNKNOWN else self.exchange_time
-
 
 @dataclass(frozen=True, slots=True)
-class TradePrint:
+class TradePrint(Received):
     """One trade.
 
     Parameters
@@ -117,14 +125,9 @@ class TradePrint:
         for column in ("price", "size"):
             _require_positive(getattr(self, column), column)
 
-    @property
-    def seen(self) -> int:
-        """As in `BookUpdate`."""
-        return self.receipt_time if self.receipt_time != UNKNOWN else self.exchange_time
-
 
 @dataclass(frozen=True, slots=True)
-class BestQuote:
+class BestQuote(Received):
     """Best bid and ask as the venue sends them beside the book; `last` is the book's sequence id they belong to.
 
     Raises
@@ -146,11 +149,6 @@ class BestQuote:
         _require_a_time(self.exchange_time, self.receipt_time)
         for column in ("bid", "bid_size", "ask", "ask_size"):
             _require_positive(getattr(self, column), column)
-
-    @property
-    def seen(self) -> int:
-        """As in `BookUpdate`."""
-        return self.receipt_time if self.receipt_time != UNKNOWN else self.exchange_time
 
 
 FeedEvent: TypeAlias = BookUpdate | TradePrint | BestQuote

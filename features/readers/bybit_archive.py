@@ -17,7 +17,16 @@ import pandas as pd
 
 from ...riskcore.arrays import IntArray
 from ...riskcore.errors import InputError
-from .archive_cells import MINUTE, epoch_stamps, numbers, require_inside, second_stamps, text_stamps, timestamp_column
+from .archive_cells import (
+    MINUTE,
+    epoch_stamps,
+    numbers,
+    require_inside,
+    require_market,
+    second_stamps,
+    text_stamps,
+    timestamp_column,
+)
 from .archive_files import ArchiveFile, ArchiveTable, lines_of
 from .archive_periods import Period
 from .contract_names import Market, joined_market
@@ -144,7 +153,7 @@ def read_bybit(archive: ArchiveFile, name: BybitName, quote: str = "USDT") -> tu
 
 def _trades(archive: ArchiveFile, name: BybitName) -> tuple[pd.DataFrame, int, tuple[str, ...]]:
     lines = lines_of(archive, [TRADE_LINE, (*TRADE_LINE, "RPI")])
-    _require_symbol(lines, archive.file, name.native)
+    require_market(lines, "symbol", archive.file, name.native)
     stamps = second_stamps(lines, "timestamp", archive.file)
     price, size = numbers(lines, "price", archive.file), numbers(lines, "size", archive.file)
     inverse = name.contract.quote == "USD"
@@ -196,13 +205,3 @@ def _index(archive: ArchiveFile, name: BybitName) -> tuple[pd.DataFrame, int, tu
     closed = stamps + step.astype(np.int64)
     frame = pd.DataFrame({"timestamp": timestamp_column(closed), "value": numbers(lines, "close", archive.file)})
     return frame, len(lines), ()
-
-
-def _require_symbol(lines: pd.DataFrame, file: str, symbol: str) -> None:
-    other = (lines["symbol"] != symbol).to_numpy()
-    if other.any():
-        row = int(other.argmax())
-        value = lines["symbol"].iloc[row]
-        raise InputError(
-            f"is not {symbol}, which the file's name says", file=file, row=row, column="symbol", value=value
-        )

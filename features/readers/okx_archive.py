@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ...riskcore.errors import InputError
-from .archive_cells import MINUTE, epoch_stamps, numbers, require_inside, timestamp_column
+from .archive_cells import MINUTE, epoch_stamps, numbers, require_inside, require_market, timestamp_column
 from .archive_files import ArchiveFile, ArchiveTable, lines_of
 from .archive_periods import Period, missing_bars
 from .contract_names import dashed_market
@@ -105,7 +105,7 @@ def read_okx(archive: ArchiveFile, name: OkxName, quote: str = "USDT") -> tuple[
 
 def _bars(archive: ArchiveFile, name: OkxName, quote: str) -> ArchiveTable:
     lines = lines_of(archive, [BAR_LINE])
-    _require_market(lines, archive.file, name.native)
+    require_market(lines, "instrument_name", archive.file, name.native)
     stamps, _ = epoch_stamps(lines, "open_time", archive.file, ("milliseconds",))
     require_inside(stamps, name.period.start, name.period.end, archive.file, "open_time", f"{name.period.text} (UTC+8)")
     if (stamps % MINUTE).any():
@@ -125,7 +125,7 @@ def _bars(archive: ArchiveFile, name: OkxName, quote: str) -> ArchiveTable:
 def _funding(archive: ArchiveFile, name: OkxName, quote: str) -> ArchiveTable:
     lines = lines_of(archive, [FUNDING_LINE])
     if name.native != "allswap":
-        _require_market(lines, archive.file, name.native)
+        require_market(lines, "instrument_name", archive.file, name.native)
     stamps, _ = epoch_stamps(lines, "funding_time", archive.file, ("milliseconds",))
     require_inside(
         stamps, name.period.start, name.period.end, archive.file, "funding_time", f"{name.period.text} (UTC+8)"
@@ -138,12 +138,3 @@ def _funding(archive: ArchiveFile, name: OkxName, quote: str) -> ArchiveTable:
     notes = [note for market in markets.values() for note in market.notes(quote)] if len(markets) == 1 else []
     notes += [f"{len(markets)} perpetuals; BTC-{quote}-SWAP is named BTC and so on"] if len(markets) > 1 else []
     return ArchiveTable("funding", frame, archive.source(VENUE, len(lines), name.url, notes))
-
-
-def _require_market(lines: pd.DataFrame, file: str, market: str) -> None:
-    other = (lines["instrument_name"] != market).to_numpy()
-    if other.any():
-        row = int(other.argmax())
-        value = lines["instrument_name"].iloc[row]
-        problem = f"is not {market}, which the file's name says"
-        raise InputError(problem, file=file, row=row, column="instrument_name", value=value)

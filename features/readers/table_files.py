@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from ...riskcore.errors import InputError
+
+
+def only_path(found: Sequence[Path]) -> Path | None:
+    """The one file (or folder) a table stands in; None where there is none, InputError where there are two."""
+    if len(found) > 1:
+        raise InputError(f"stands beside {found[1].name}: keep one of them", file=found[0].name)
+    return found[0] if found else None
 
 
 def read_bytes(path: Path) -> bytes:

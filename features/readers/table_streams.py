@@ -13,9 +13,8 @@ import pandas as pd
 
 from ...riskcore.errors import InputError
 from .schemas import KEYS, utc_timestamps, validated
-from .store_records import is_stored
 from .stored_tables import BATCH_ROWS, stored_batches
-from .tables import SUFFIXES, documented_names, plain_columns, read_table
+from .tables import documented_names, plain_columns, read_table, table_path
 from .time_merge import Piece, in_time_order, stamps_of
 
 HELD_ROWS = 2_000_000
@@ -55,13 +54,9 @@ def open_stream(folder: Path, name: str) -> TableStream | None:
     InputError
         The table stands there as two files.
     """
-    found = [folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()]
-    found += [folder / name] if is_stored(folder, name) else []
-    if not found:
+    path = table_path(folder, name)
+    if path is None:
         return None
-    if len(found) > 1:
-        raise InputError(f"stands beside {found[1].name}: keep one of them", file=found[0].name)
-    (path,) = found
     if path.suffix == ".parquet":
         return _of_parquet(path, name)
     return _of_store(folder, name) if path.is_dir() else _of_csv(folder, name)

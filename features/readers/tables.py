@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...riskcore.errors import InputError
 from .schemas import COLUMNS, SourceTable, validated
 from .store_records import is_stored
 from .stored_tables import read_stored_table
-from .table_files import csv_rows, damage_is_said, parquet_rows, read_bytes
+from .table_files import csv_rows, damage_is_said, only_path, parquet_rows, read_bytes
 
 SUFFIXES = (".parquet", ".csv")
 HOURLY_FUNDING = "funding_rate_1h"
@@ -32,13 +31,17 @@ def read_table(folder: Path, name: str) -> SourceTable | None:
     InputError
         Two of these there, a file that cannot be read, or rows that are not as the table's columns must be.
     """
+    path = table_path(folder, name)
+    if path is None:
+        return None
+    return read_stored_table(folder, name) if path.is_dir() else _read(path, name)
+
+
+def table_path(folder: Path, name: str) -> Path | None:
+    """Where a table of a market folder or store stands, as `read_table` finds it."""
     found = [folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()]
     found += [folder / name] if is_stored(folder, name) else []
-    if not found:
-        return None
-    if len(found) > 1:
-        raise InputError(f"stands beside {found[1].name}: keep one of them", file=found[0].name)
-    return read_stored_table(folder, name) if found[0].is_dir() else _read(found[0], name)
+    return only_path(found)
 
 
 def unread_files(folder: Path) -> list[str]:
