@@ -12,8 +12,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ..riskcore.errors import InputError
-from .engine.bars import BarTable
+from .engine.bars import BarTable, nanoseconds
 from .engine.feature_set import FeatureSet
+from .engine.feed import PRICES
 from .panel import panel_features
 
 KEYS = ("timestamp", "symbol")
@@ -64,18 +65,20 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ----------
         X
             Columns timestamp (UTC, the bar's open), symbol, and those of `engine.bars.COLUMNS`; open, high, low and
-            close stand for the last prices too where these have no column of their own. Any order of rows.
+            close stand for the last prices too where these have no column of their own. Any order of rows; two instants
+            at least, which say how far bars are apart.
         y
             Not used.
 
         Raises
         ------
         InputError
-            A column or bar that is missing or there twice, bars that are not equally spaced, a name that is no feature.
+            A column or bar that is missing or there twice, bars that are not equally spaced, a value that is no number
+            or infinite, a price that is not positive, a name that is no feature.
         """
-        table, _ = _table_of(X)
+        table, _ = _table_of(X, None)
         self.feature_set_ = self.features(table)
-        self.columns_ = tuple(table.columns)
+        self.columns_ = tuple(str(name) for name in X.columns.drop(list(KEYS)))
         self.names_ = tuple(self.feature_set_.names if self.names is None else self.names)
         strange = [name for name in self.names_ if name not in self.feature_set_.names]
         if strange:
@@ -86,14 +89,14 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Features of each row of X, shape (len(X), len(names))."""
         check_is_fitted(self)
-        table, places = _table_of(X)
-        lacking = [name for name in self.columns_ if name not in table.columns]
+        lacking = [name for name in self.columns_ if name not in X]
         if lacking:
             raise InputError("was there at fit and is missing now", column=lacking[0])
+        table, places = _table_of(X[[*(key for key in KEYS if key in X), *self.columns_]], self.step_)
         if table.step != self.step_:
-            raise InputError(f"bars are {table.step} long, at fit they were {self.step_}", column="timestamp")
-        columns = {name: table.columns[name] for name in self.columns_}
-        frame = self.feature_set_.batch(BarTable(table.times, table.step, table.symbols, columns))
+            found, fitted = (f"{nanoseconds(step) / 3.6e12:g} h" for step in (table.step, self.step_))
+            raise InputError(f"bars are {found} long, at fit they were {fitted}", column="timestamp")
+        frame = self.feature_set_.batch(table)
         kept = [self.feature_set_.names.index(name) for name in self.names_]
         values: npt.NDArray[np.float64] = frame.values[places[:, 0], places[:, 1]][:, kept]
         return values
@@ -104,8 +107,34 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(self.names_, object)
 
 
-def _table_of(frame: pd.DataFrame) -> tuple[BarTable, npt.NDArray[np.int64]]:
-    """The bars as a table, and for each row of the frame its bar and symbol there."""
+def _table_of(frame: pd.DataFrame, usual: np.timedelta64 | None) -> tuple[BarTable, npt.NDArray[np.int64]]:
+    """The bars as a table, and for each row of the frame its bar and symbol there; `usual`: the step of a lone bar."""
+    stamps, symbols, names = _keys_of(frame)
+    times = np.unique(stamps)
+    if len(times) < 2 and usual is None:
+        raise InputError("needs two instants, to see how far bars are apart", column="timestamp", value=str(times[0]))
+    step: Any = usual if len(times) < 2 else _most_frequent(np.diff(times))
+    off = np.flatnonzero((stamps - times[0]) % step != np.timedelta64(0, "ns"))
+    if len(off):
+        raise InputError("bars are not equally spaced", row=int(off[0]), column="timestamp", value=str(stamps[off[0]]))
+    bars = (stamps - times[0]) // step
+    _require_once(stamps, bars, symbols, names)
+    grid = times[0] + np.arange(int(bars.max()) + 1) * step
+    columns = {}
+    for name in frame.columns.drop(list(KEYS)):
+        values = np.full((len(grid), len(names)), np.nan)
+        values[bars, symbols] = _numbers_of(frame[name], str(name))
+        columns[str(name)] = values
+    return BarTable(grid, step, tuple(map(str, names)), _with_last(columns)), np.stack([bars, symbols], axis=1)
+
+
+def _most_frequent(values: Any) -> Any:
+    found, counts = np.unique(values, return_counts=True)
+    return found[np.argmax(counts)]
+
+
+def _keys_of(frame: pd.DataFrame) -> tuple[Any, Any, Any]:
+    """Instants in UTC, the place of each row's symbol among the symbols, and these."""
     for key in KEYS:
         if key not in frame:
             raise InputError("is missing", column=key)
@@ -113,25 +142,30 @@ def _table_of(frame: pd.DataFrame) -> tuple[BarTable, npt.NDArray[np.int64]]:
         raise InputError("needs rows", column="timestamp")
     if not isinstance(frame["timestamp"].dtype, pd.DatetimeTZDtype):
         raise InputError("timestamps need a time zone", column="timestamp", value=str(frame["timestamp"].iloc[0]))
+    for key in KEYS:
+        unknown = np.flatnonzero(frame[key].isna())
+        if len(unknown):
+            raise InputError("is missing", row=int(unknown[0]), column=key)
     stamps = frame["timestamp"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[ns]")
-    symbols, names = pd.factorize(frame["symbol"], sort=True)
-    times = np.unique(stamps)
-    step = np.diff(times).min() if len(times) > 1 else np.timedelta64(1, "h").astype("timedelta64[ns]")
-    grid = times[0] + np.arange(int((times[-1] - times[0]) // step) + 1) * step
-    bars = np.searchsorted(grid, stamps)
-    _require_once(grid, stamps, bars, symbols, names)
-    columns = {}
-    for name in frame.columns.drop(list(KEYS)):
-        values = np.full((len(grid), len(names)), np.nan)
-        values[bars, symbols] = frame[name].to_numpy(np.float64)
-        columns[str(name)] = values
-    return BarTable(grid, step, tuple(map(str, names)), _with_last(columns)), np.stack([bars, symbols], axis=1)
+    return stamps, *pd.factorize(frame["symbol"], sort=True)
 
 
-def _require_once(grid: Any, stamps: Any, bars: Any, symbols: Any, names: Any) -> None:
-    off = np.flatnonzero(grid[np.minimum(bars, len(grid) - 1)] != stamps)
-    if len(off):
-        raise InputError("bars are not equally spaced", row=int(off[0]), column="timestamp", value=str(stamps[off[0]]))
+def _numbers_of(column: pd.Series, name: str) -> npt.NDArray[np.float64]:
+    """A column of bars as numbers; NaN is a gap."""
+    try:
+        values: npt.NDArray[np.float64] = column.to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise InputError("must be numbers", column=name, value=str(column.iloc[0])) from None
+    wrong, problem = np.isinf(values), "must be finite"
+    if name in PRICES and not wrong.any():
+        wrong, problem = values <= 0.0, "price must be positive"
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(problem, row=row, column=name, value=float(values[row]))
+    return values
+
+
+def _require_once(stamps: Any, bars: Any, symbols: Any, names: Any) -> None:
     twice = np.flatnonzero(pd.Series(bars * len(names) + symbols).duplicated().to_numpy())
     if len(twice):
         row = int(twice[0])

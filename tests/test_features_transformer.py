@@ -1,5 +1,7 @@
 """The scikit-learn face: what the panel says, in pipelines and data frames, whatever the order of rows."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,8 +81,18 @@ class Late(LinearRegression):
         (lambda b: b.iloc[:0], "needs rows"),
         (
             lambda b: b.assign(timestamp=b["timestamp"].where(b.index != 7, b["timestamp"][7] + pd.Timedelta("31m"))),
-            "bars are not equally spaced",
+            "row 7, column timestamp: bars are not equally spaced",
         ),
+        (
+            lambda b: b.assign(timestamp=b["timestamp"].where(b.index != 7, b["timestamp"][7] + pd.Timedelta("1ns"))),
+            "row 7, column timestamp: bars are not equally spaced",
+        ),
+        (lambda b: b.assign(symbol=b["symbol"].where(b.index != 0)), "row 0, column symbol: is missing"),
+        (lambda b: b.assign(timestamp=b["timestamp"].where(b.index != 3)), "row 3, column timestamp: is missing"),
+        (lambda b: b.groupby("symbol").head(1), "column timestamp: needs two instants"),
+        (lambda b: b.assign(venue="x"), "column venue: must be numbers .found 'x'"),
+        (lambda b: b.assign(volume=b["volume"].where(b.index != 3, np.inf)), "row 3, column volume: must be finite"),
+        (lambda b: b.assign(low=b["low"].where(b.index != 3, 0.0)), "row 3, column low: price must be positive"),
     ],
 )
 def test_bars_that_cannot_be_are_refused(bars, spoil, message):
@@ -92,7 +104,28 @@ def test_transform_needs_what_fit_saw(bars):
     fitted = FeatureTransformer().fit(bars)
     with pytest.raises(InputError, match="column volume: was there at fit and is missing now"):
         fitted.transform(bars.drop(columns="volume"))
-    with pytest.raises(InputError, match="at fit they were"):
+    with pytest.raises(InputError, match="bars are 2 h long, at fit they were 1 h"):
         fitted.transform(bars[bars["timestamp"].dt.hour % 2 == 0])
     with pytest.raises(InputError, match="is not a feature of these bars"):
         FeatureTransformer(names=["nonsense"]).fit(bars)
+
+
+def test_last_prices_that_were_there_at_fit_are_not_replaced_by_marks(bars):
+    own = bars.assign(**{f"last_{name}": bars[name] * 1.01 for name in ("open", "high", "low", "close")})
+    with pytest.raises(InputError, match="column last_open: was there at fit and is missing now"):
+        FeatureTransformer().fit(own).transform(bars)
+    fitted = FeatureTransformer(names=["log_amihud_24h"]).fit(bars)
+    np.testing.assert_array_equal(fitted.transform(own), fitted.transform(bars))
+
+
+def test_one_bar_alone_is_a_bar_of_the_length_seen_at_fit(bars):
+    short = bars.assign(timestamp=bars["timestamp"].min() + (bars["timestamp"] - bars["timestamp"].min()) / 12)
+    fitted = FeatureTransformer(names=["log_parkinson_last", "return_24h"]).fit(short)
+    alone, among = fitted.transform(short.iloc[:1]), fitted.transform(short)
+    assert alone[0, 0] == among[0, 0] and np.isnan(alone[0, 1])
+
+
+def test_it_goes_through_pickle(bars):
+    fitted = FeatureTransformer(names=NAMES).fit(bars)
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.transform(bars), fitted.transform(bars))

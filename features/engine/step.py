@@ -130,8 +130,9 @@ def run_on(step: Step, state: State, table: BarTable, at: IntArray) -> FloatArra
 
 def require_rows(at: IntArray, bars: int) -> None:
     """Raise InputError unless the rows rise and are among 0 .. bars."""
-    ok = (at >= 0) & (at <= bars)
-    ok[1:] &= np.diff(at) > 0
+    rows = np.asarray(at, np.int64)
+    ok = (rows >= 0) & (rows <= bars)
+    ok[1:] &= np.diff(rows) > 0
     if not ok.all():
         row = int(np.argmin(ok))
-        raise InputError(f"rows must rise, from 0 to {bars} at most", row=row, column="at", value=int(at[row]))
+        raise InputError(f"rows must rise, from 0 to {bars} at most", row=row, column="at", value=int(rows[row]))
