@@ -22,10 +22,8 @@ from margincast.features.correlation.tails import TailDependenceStep
 from margincast.features.correlation.turbulence import TurbulenceStep
 from margincast.features.engine.bars import BarTable
 from margincast.features.engine.step import run_on, run_step
-from margincast.features.panel import build_features
 from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import InputError
-from margincast.training.market_simulator import simulate_market, write_market_folder
 
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 HALF_LIFE = 24.0
@@ -150,15 +148,7 @@ def test_the_leader_is_the_coin_most_traded_of_late():
     assert beta[1, 2] == 1.0 and beta[1, 0] != 1.0
 
 
-def test_names_and_values_are_those_of_the_panel(tmp_path):
-    tables = simulate_market(seed=9, days=40, symbols=("BTC", "ETH", "SOL"))
-    for name in ("perp", "mark"):
-        gone = (tables[name]["symbol"] == "SOL") & (np.arange(len(tables[name])) % 977 == 500)
-        tables[name] = tables[name][~gone]
-    panel_holds(read_market_folder(write_market_folder(tables, tmp_path / "market", {"seed": 9})), every=1)
-
-
-def test_values_are_those_of_the_panel_on_real_marks(tmp_path):
+def test_the_matrix_step_is_the_functions_of_the_whole_past_on_real_marks(tmp_path):
     source = SHARED / "data" / "binance_1h"
     if not (source / "perp.parquet").is_file():
         pytest.skip(f"no {source}/perp.parquet")
@@ -168,19 +158,18 @@ def test_values_are_those_of_the_panel_on_real_marks(tmp_path):
         bars = pd.read_parquet(source / f"{name}.parquet")
         window = (bars["timestamp"] >= "2020-01-15") & (bars["timestamp"] < "2020-07-01")
         bars[window].to_parquet(folder / f"{name}.parquet")
-    panel_holds(read_market_folder(folder), every=5)
-
-
-def panel_holds(data, every):
+    data = read_market_folder(folder)
     columns = {"close": data.mark("close"), "last_close": data.trade["close"], "volume": data.trade["volume"]}
     table = BarTable(data.times, data.history.step, data.symbols, columns)
-    step, frame = CorrelationStep(data.bar_hours), build_features(data, every)
-    values = run_step(step, table, frame.bars)
-    names = [one.name for one in step.declarations]
-    for name in ("absorption_72h", "average_correlation_72h"):
-        expected = frame.values[:, :, frame.names.index(name)]
+    step, rows = CorrelationStep(data.bar_hours), np.arange(4, len(table), 5)
+    values = run_step(step, table, rows + 1)
+    whole = ewma_correlation(returns_of(table), 72.0, rows)
+    for name, expected in (
+        ("absorption_72h", largest_eigenvalue_share(whole)),
+        ("average_correlation_72h", average_correlation(whole)),
+    ):
         assert np.isfinite(expected).mean() > 0.5
-        close(values[:, :, names.index(name)], expected, rtol=0, atol=1e-9)
+        close(column(step, values, name), np.repeat(expected[:, None], len(data.symbols), axis=1), rtol=0, atol=1e-9)
 
 
 def test_absorption_shift_by_its_formula():
@@ -359,7 +348,10 @@ def test_correlations_do_not_depend_on_the_size_of_moves(seed, scale):
         (lambda: AbsorptionStep(1.0, least_days=10), "least_days"),
         (lambda: TailDependenceStep(1.0, share=0.7), "share"),
         (lambda: LeadLagStep(1.0, lags=0), "lags"),
-        (lambda: run_step(STEPS[0], BarTable(factor_bars(3).times, factor_bars(3).step, ("A",), {}), [1]), "close"),
+        (
+            lambda: run_step(STEPS[0], BarTable(factor_bars(3).times, factor_bars(3).step, ("A",), {}), np.array([1])),
+            "close",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(make, word):

@@ -1,4 +1,4 @@
-"""The season step against season_ahead and today's panel, and volatility with its season taken out."""
+"""The season step against season_ahead, and volatility with its season taken out."""
 
 from dataclasses import replace
 
@@ -8,13 +8,10 @@ import pytest
 from step_parity import hold
 from volatile_market import volatile_market
 
-from margincast.features.engine.bars import BarTable
 from margincast.features.engine.step import run_step
-from margincast.features.readers.folder import read_market_folder
 from margincast.features.volatility.season_ahead import season_ahead
 from margincast.features.volatility.season_step import DeseasonalisedStep, SeasonStep
 from margincast.riskcore.errors import InputError
-from margincast.training.market_simulator import simulate_market, write_market_folder
 
 NAMES = ["season_day_1h", "season_week_1h", "season_week_4h", "season_week_24h"]
 
@@ -43,18 +40,6 @@ def test_it_is_season_ahead_of_log_ranges(minutes, bars):
     found = run_step(step, table, np.arange(bars + 1))
     np.testing.assert_allclose(found, by_season_ahead(table), rtol=0, atol=1e-11)
     assert np.isfinite(found[-1]).all()
-
-
-def test_it_is_what_the_panel_says(tmp_path):
-    panel = pytest.importorskip("margincast.features.panel")
-    tables = simulate_market(seed=4, days=30, symbols=("BTC", "ETH"))
-    data = read_market_folder(write_market_folder(tables, tmp_path / "market", {"seed": 4}))
-    columns = {name: data.mark(name) for name in ("high", "low")}
-    table = BarTable(data.times, data.history.step, data.symbols, columns)
-    frame = panel.build_features(data)
-    found = run_step(SeasonStep(), table, frame.bars)
-    for place, name in enumerate(NAMES):
-        np.testing.assert_allclose(found[:, :, place], frame.column(name), rtol=0, atol=1e-9)
 
 
 def test_steps():

@@ -11,7 +11,7 @@ import numpy as np
 from ...riskcore.arrays import FloatArray, IntArray, require_shape
 from ...riskcore.errors import InputError
 from ..engine.step import Declaration, State
-from .blocks import Block, BlockStep, bars_of, span
+from .blocks import Block, HalfLifeStep, span
 from .eigen import eigenvalues_into, symmetric_eigenvalues
 from .pair_moments import covariance_of, decay_of, known_coins, least_of, take_pairs, take_returns
 
@@ -61,7 +61,7 @@ def absorption_ratio(covariance: FloatArray, components: int) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class AbsorptionStep(BlockStep):
+class AbsorptionStep(HalfLifeStep):
     """The absorption ratio of the EWMA covariance, and how far its recent mean lies from that of a year.
 
     The ratio takes as many components as a fifth of the known coins, rounded up. It is noted at the first close of each
@@ -89,15 +89,10 @@ class AbsorptionStep(BlockStep):
     least_days: int = 90
 
     def __post_init__(self) -> None:
-        bars_of(self.half_life_hours, self.bar_hours, "half_life_hours")
+        super().__post_init__()
         if not 0 < self.recent_days < self.least_days <= self.history_days:
             problem = "recent_days < least_days <= history_days must hold"
             raise InputError(problem, column="least_days", value=self.least_days)
-
-    @property
-    def half_life(self) -> float:
-        """Half-life in bars."""
-        return self.half_life_hours / self.bar_hours
 
     @property
     def declarations(self) -> tuple[Declaration, ...]:

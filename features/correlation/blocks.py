@@ -90,6 +90,27 @@ class BlockStep(ABC):
         return out
 
 
+class HalfLifeStep(BlockStep):
+    """A block step whose weights halve every `half_life_hours`: the fields it needs and their check.
+
+    Raises
+    ------
+    InputError
+        A bar without length, or a half-life shorter than two bars.
+    """
+
+    bar_hours: float
+    half_life_hours: float
+
+    def __post_init__(self) -> None:
+        bars_of(self.half_life_hours, self.bar_hours, "half_life_hours")
+
+    @property
+    def half_life(self) -> float:
+        """Half-life in bars."""
+        return self.half_life_hours / self.bar_hours
+
+
 def _one_row(row: BarRow, name: str) -> FloatArray:
     return np.ascontiguousarray(row[name], np.float64)[None, :]
 

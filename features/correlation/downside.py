@@ -10,7 +10,7 @@ import numpy as np
 
 from ...riskcore.arrays import FloatArray
 from ..engine.step import Declaration, State
-from .blocks import Block, BlockStep, bars_of, span
+from .blocks import Block, HalfLifeStep, span
 from .pair_moments import correlation_from, decay_of, least_of, mean_known, take_returns
 
 ANG_CHEN = "A. Ang and J. Chen, Asymmetric correlations of equity portfolios, J. Financial Economics 63 (2002)"
@@ -20,7 +20,7 @@ CROSS, SQUARE, SUM, WEIGHT, SEEN = 0, 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
-class DownsideStep(BlockStep):
+class DownsideStep(HalfLifeStep):
     """Correlations and betas over the bars in which the equal-weighted market fell.
 
     Returns count about their means in falling bars; weights halve every half-life of bars, falling or not. Sources: Ang
@@ -37,14 +37,6 @@ class DownsideStep(BlockStep):
     inputs: ClassVar[tuple[str, ...]] = ("close",)
     bar_hours: float
     half_life_hours: float = 720.0
-
-    def __post_init__(self) -> None:
-        bars_of(self.half_life_hours, self.bar_hours, "half_life_hours")
-
-    @property
-    def half_life(self) -> float:
-        """Half-life in bars."""
-        return self.half_life_hours / self.bar_hours
 
     @property
     def declarations(self) -> tuple[Declaration, ...]:

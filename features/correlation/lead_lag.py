@@ -11,7 +11,7 @@ import numpy as np
 from ...riskcore.arrays import FloatArray
 from ...riskcore.errors import InputError
 from ..engine.step import Declaration, State
-from .blocks import Block, BlockStep, bars_of, span
+from .blocks import Block, HalfLifeStep, span
 from .pair_moments import correlation_from, decay_of, least_of, take_returns
 
 SOURCE = (
@@ -22,7 +22,7 @@ CROSS, EARLIER, LATER, SEEN = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
-class LeadLagStep(BlockStep):
+class LeadLagStep(HalfLifeStep):
     """Exponentially weighted cross-correlations (mean zero) of each coin with the equal-weighted rest of the market.
 
     The lead at l is the correlation of the coin's return with the rest's return l bars later; the lag that with the
@@ -51,14 +51,9 @@ class LeadLagStep(BlockStep):
     lags: int = 3
 
     def __post_init__(self) -> None:
-        bars_of(self.half_life_hours, self.bar_hours, "half_life_hours")
+        super().__post_init__()
         if self.lags < 1:
             raise InputError("must be at least one bar", column="lags", value=self.lags)
-
-    @property
-    def half_life(self) -> float:
-        """Half-life in bars."""
-        return self.half_life_hours / self.bar_hours
 
     @property
     def declarations(self) -> tuple[Declaration, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...riskcore.arrays import FloatArray
 from ..engine.step import Declaration, State
-from .blocks import Block, BlockStep, bars_of, span
+from .blocks import Block, HalfLifeStep, span
 from .eigen import eigenvalues_into
 from .pair_moments import (
     CROSS,
@@ -56,7 +56,7 @@ MISSING = (
 
 
 @dataclass(frozen=True)
-class CorrelationStep(BlockStep):
+class CorrelationStep(HalfLifeStep):
     """Features of the exponentially weighted correlation matrix (mean zero) of the mark's log returns.
 
     `absorption` and `average_correlation` are `ewma.largest_eigenvalue_share` and `ewma.average_correlation` of
@@ -100,14 +100,6 @@ class CorrelationStep(BlockStep):
     inputs: ClassVar[tuple[str, ...]] = ("close", "last_close", "volume")
     bar_hours: float
     half_life_hours: float = 72.0
-
-    def __post_init__(self) -> None:
-        bars_of(self.half_life_hours, self.bar_hours, "half_life_hours")
-
-    @property
-    def half_life(self) -> float:
-        """Half-life in bars."""
-        return self.half_life_hours / self.bar_hours
 
     @property
     def declarations(self) -> tuple[Declaration, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...riskcore.arrays import FloatArray, IntArray
 from ..engine.step import Declaration, State
-from .blocks import Block, BlockStep, bars_of, span
+from .blocks import Block, HalfLifeStep, bars_of, span
 from .pair_moments import OWN, WEIGHT, covariance_of, decay_of, known_coins, least_of, take_pairs, take_returns
 
 KRITZMAN_LI = "M. Kritzman and Y. Li, Skulls, financial turbulence, and risk management, Fin. Analysts J. 66 (2010)"
@@ -18,7 +18,7 @@ KINLAW = "W. Kinlaw and D. Turkington, Correlation surprise, J. Asset Management
 
 
 @dataclass(frozen=True)
-class TurbulenceStep(BlockStep):
+class TurbulenceStep(HalfLifeStep):
     """Mean squared Mahalanobis distance of the last bars' returns, measured by the covariance before them.
 
     d = r' C^-1 r / n over the n known coins, about 1 in usual times; C is the EWMA covariance (mean zero) of all bars
@@ -43,7 +43,7 @@ class TurbulenceStep(BlockStep):
 
     def __post_init__(self) -> None:
         bars_of(self.window_hours, self.bar_hours, "window_hours")
-        bars_of(self.half_life_hours, self.bar_hours, "half_life_hours")
+        super().__post_init__()
 
     @property
     def declarations(self) -> tuple[Declaration, ...]:
@@ -75,13 +75,12 @@ class TurbulenceStep(BlockStep):
     def advance(self, state: State, block: Block) -> None:
         """Take in some bars."""
         arrays = state["last"], state["pairs"], state["ring"], state["seen"]
-        _advance(block["close"], decay_of(self.half_life_hours / self.bar_hours), *arrays)
+        _advance(block["close"], decay_of(self.half_life), *arrays)
 
     def read(self, state: State) -> FloatArray:
         """Features as now known, shape (n_symbols, 3)."""
         out = np.full((len(state["last"]), 3), np.nan)
-        least = least_of(self.half_life_hours / self.bar_hours)
-        _read(state["pairs"], state["ring"], int(state["seen"][0]), least, out)
+        _read(state["pairs"], state["ring"], int(state["seen"][0]), least_of(self.half_life), out)
         return out
 
 

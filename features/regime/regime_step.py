@@ -8,7 +8,7 @@ import numpy as np
 
 from ...riskcore.arrays import FloatArray
 from ...riskcore.errors import InputError
-from ..correlation.blocks import Block, BlockStep, bars_of
+from ..correlation.blocks import Block, HalfLifeStep
 from ..correlation.pair_moments import decay_of, least_of, take_bars
 from ..engine.step import Declaration, State
 from .hmm_kernel import filter_one, invert_all, predict
@@ -38,7 +38,7 @@ SEEN, SINCE_FIT, LABEL, AGE = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
-class RegimeStep(BlockStep):
+class RegimeStep(HalfLifeStep):
     """Filtered probabilities of the market's regime, from volatility, correlation and depth of each period.
 
     At the end of each period (UTC) the market is observed: log of the median coin's Parkinson volatility over the
@@ -81,7 +81,7 @@ class RegimeStep(BlockStep):
 
     def __post_init__(self) -> None:
         bars_a_period(self.period_hours, self.bar_hours)
-        bars_of(self.half_life_hours, self.bar_hours, "half_life_hours")
+        super().__post_init__()
         if self.states not in NAMES:
             raise InputError("must be 2 or 3", column="states", value=self.states)
         if not 0 < self.least_days <= self.history_days or self.refit_days < 1:
@@ -170,7 +170,7 @@ class RegimeStep(BlockStep):
             return
         rows = slice(first, last)
         gather_ranges(block["high"][rows], block["low"][rows], state["ranges"])
-        take_bars(block["close"][rows], decay_of(self.half_life_hours / self.bar_hours), state["last"], state["pairs"])
+        take_bars(block["close"][rows], decay_of(self.half_life), state["last"], state["pairs"])
         if self.depth is not None:
             bid, ask = self.inputs[3:]
             gather_depth(block[bid][rows], block[ask][rows], state["resting"])
@@ -180,7 +180,7 @@ class RegimeStep(BlockStep):
         bars, counts, ring = bars_a_period(self.period_hours, self.bar_hours), state["counts"], state["ring"]
         seen = ring[counts[SEEN] % len(ring)]
         seen[0] = market_log_volatility(state["ranges"], bars, self.bar_hours)
-        seen[1] = market_correlation(state["pairs"], least_of(self.half_life_hours / self.bar_hours))
+        seen[1] = market_correlation(state["pairs"], least_of(self.half_life))
         if self.depth is not None:
             seen[2] = market_log_depth(state["resting"])
         about_level(seen[1:], decay_of(LEVEL_DAYS * self.periods_a_day), state["level"])
