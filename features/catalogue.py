@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..riskcore.errors import InputError
 from .clock import Clock
 from .correlation.absorption import AbsorptionStep
@@ -13,11 +15,11 @@ from .correlation.lead_lag import LeadLagStep
 from .correlation.matrix_step import CorrelationStep
 from .correlation.tails import TailDependenceStep
 from .correlation.turbulence import TurbulenceStep
-from .engine.bars import BarTable
+from .engine.bars import COLUMNS, BarTable
 from .engine.feature_set import FeatureSet
 from .engine.formula import Formula
 from .engine.program import Program
-from .engine.step import Step
+from .engine.step import Declaration, Step
 from .families import PANEL, FormulaBars
 from .flow.estimated_ladder import EstimatedLadderStep
 from .flow.formulas import flow_formulas
@@ -36,6 +38,8 @@ from .volatility.spike import SpikeStep
 YEAR = 8760.0
 MARKET_COINS = 2
 """Symbols from which on there is a correlation."""
+SHORT_BAR = np.timedelta64(5, "m")
+TOO_LONG = "bars of this length are too long for its windows"
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,6 @@ def every_feature(table: BarTable, extra: Sequence[Step] = ()) -> FeatureSet:
 
     Examples
     --------
-    >>> import numpy as np
     >>> times = np.array(["2024-01-01T00"], "datetime64[ns]")
     >>> prices = {name: np.array([[5.0]]) for name in ("open", "high", "low", "close")}
     >>> features = every_feature(BarTable(times, np.timedelta64(1, "h"), ("BTC",), prices))
@@ -89,15 +92,30 @@ def choose(table: BarTable) -> Choice:
 
     Examples
     --------
-    >>> import numpy as np
     >>> times = np.array(["2024-01-01T00"], "datetime64[ns]")
     >>> prices = {name: np.array([[5.0]]) for name in ("open", "high", "low", "close")}
     >>> left_out = choose(BarTable(times, np.timedelta64(1, "h"), ("BTC",), prices)).left_out
     >>> left_out["funding_last"], left_out["correlation"]
     ('no funding_rate', 'needs two symbols')
     """
+    choice = _chosen(table)
+    said = {one.name for step in choice.steps for one in step.declarations} | set(choice.left_out)
+    left_out = dict(choice.left_out)
+    for one in (one for step in _chosen(_complete(table)).steps for one in step.declarations):
+        if one.name not in said and not _lacks([one], table, left_out):
+            left_out[one.name] = TOO_LONG
+    return Choice(choice.steps, left_out)
+
+
+def _complete(table: BarTable) -> BarTable:
+    """A bar of these symbols with every column, short enough for every window: it allows all features."""
+    columns = {name: np.ones((1, len(table.symbols))) for name in (*COLUMNS, *table.columns)}
+    return BarTable(np.zeros(1, "datetime64[ns]"), SHORT_BAR, table.symbols, columns)
+
+
+def _chosen(table: BarTable) -> Choice:
     left_out: dict[str, str] = {}
-    formulas = [one for one in formulas_of(table) if not _lacks(one.name, one.inputs, table, left_out)]
+    formulas = [one for one in formulas_of(table) if not _lacks([one], table, left_out)]
     steps: list[Step] = [Program(formulas, table.step)]
     for name, make in _makers(table).items():
         try:
@@ -105,10 +123,12 @@ def choose(table: BarTable) -> Choice:
         except InputError as failure:
             left_out[name] = str(failure)
             continue
-        if not any([_lacks(one.name, one.inputs, table, left_out) for one in step.declarations]):
+        if not _lacks(step.declarations, table, left_out):
             steps.append(step)
     if len(table.symbols) < MARKET_COINS:
         left_out["correlation"] = "needs two symbols"
+    if not FormulaBars(table.bar_hours, frozenset(table.columns)).levels:
+        left_out["order book"] = "no bid_Lbps and ask_Lbps"
     return Choice(tuple(steps), left_out)
 
 
@@ -156,8 +176,9 @@ def _components(levels: tuple[float, ...]) -> tuple[Component, ...]:
     return (*COMPONENTS, *(depth_component(f"bid_{level:g}bps", f"ask_{level:g}bps") for level in levels[:1]))
 
 
-def _lacks(name: str, inputs: Sequence[str], table: BarTable, left_out: dict[str, str]) -> bool:
-    lacking = [column for column in inputs if column not in table.columns]
+def _lacks(features: Sequence[Formula | Declaration], table: BarTable, left_out: dict[str, str]) -> bool:
+    """Whether one of the features computed together reads a column that is not there: then all are left out."""
+    lacking = sorted({name for one in features for name in one.inputs if name not in table.columns})
     if lacking:
-        left_out[name] = f"no {', '.join(lacking)}"
+        left_out |= {one.name: f"no {', '.join(lacking)}" for one in features}
     return bool(lacking)

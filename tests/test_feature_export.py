@@ -11,7 +11,7 @@ from margincast.__main__ import app
 from margincast.features.bar_table import bar_table
 from margincast.features.catalogue import every_feature
 from margincast.features.readers.folder import read_market_folder
-from margincast.riskcore.errors import MargincastError
+from margincast.riskcore.errors import InputError, MargincastError
 from margincast.training.feature_export import export_features
 from margincast.training.market_simulator import simulate_market, write_market_folder
 
@@ -36,6 +36,11 @@ def test_the_file_holds_what_the_batch_says(market, tmp_path, every, block):
     assert result.rows == len(found)
     known = (~np.isnan(frame.column("log_ewma_24h"))).mean()
     assert result.known["log_ewma_24h"] == pytest.approx(known)
+
+
+def test_rows_stand_a_bar_apart_at_least(market):
+    with pytest.raises(InputError, match="column every: must be at least one bar .found 0"):
+        export_features(market, every=0)
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(market, tmp_path):

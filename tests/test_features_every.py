@@ -115,6 +115,30 @@ def test_what_a_market_lacks_is_said():
     assert not names & set(choice.left_out)
 
 
+@pytest.mark.parametrize("symbols", [1, 3])
+@pytest.mark.parametrize("minutes", [5, 60, 480, 1440, 10080])
+@pytest.mark.parametrize("lacking", ["nothing", "volume", "funding_rate", "last_close", "spot_close", "bid"])
+def test_a_feature_that_is_not_there_is_said_to_be_left_out(symbols, minutes, lacking):
+    full = catalogue_page.whole_market()
+    columns = {name: np.ones((1, symbols)) for name in full.columns if not name.startswith(lacking)}
+    choice = choose(BarTable(full.times[:1], np.timedelta64(minutes, "m"), tuple("XYZ"[:symbols]), columns))
+    there = {one.name for step in choice.steps for one in step.declarations}
+    assert not there & set(choice.left_out)
+    unsaid = [one for one in declared(full) if one.name not in there | set(choice.left_out)]
+    if lacking == "bid":
+        assert choice.left_out["order book"] == "no bid_Lbps and ask_Lbps"
+        unsaid = [one for one in unsaid if not any(name.endswith("bps") for name in one.inputs)]
+    if symbols == 1:
+        assert choice.left_out["correlation"] == "needs two symbols"
+        alone = {one.name for one in declared(draw_table(1, bars=2, symbols=1))}
+        unsaid = [one for one in unsaid if one.name in alone]
+    assert unsaid == []
+
+
+def declared(table):
+    return [one for step in choose(table).steps for one in step.declarations]
+
+
 def test_the_page_says_what_the_features_declare():
     page = Path(__file__).resolve().parents[1] / "docs" / "feature_catalogue.md"
     assert page.read_text(encoding="utf-8") == catalogue_page.page(), "make pages writes it anew"

@@ -19,7 +19,7 @@ from ..features.engine.feature_set import FeatureSet, LiveFeatures
 from ..features.frame import FeatureFrame
 from ..features.readers.blocks import market_blocks
 from ..riskcore.arrays import IntArray
-from ..riskcore.errors import MargincastError
+from ..riskcore.errors import InputError, MargincastError
 
 Say = Callable[[str], None]
 BLOCK_BARS = 256
@@ -89,10 +89,12 @@ def export_features(
     Raises
     ------
     InputError
-        What the reader refuses.
+        `every` below one; what the reader refuses.
     MargincastError
         The file cannot be written.
     """
+    if every < 1:
+        raise InputError("must be at least one bar", column="every", value=every)
     blocks = market_blocks(market, block)
     first = next(blocks)
     choice = choose(first)
