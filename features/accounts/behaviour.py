@@ -80,7 +80,8 @@ _DECLARATIONS = (
     ),
     Declaration(
         "headroom_change_1h",
-        "Change of equity less maintenance margin over the last hour, in standard deviations of an hour.",
+        "Headroom (equity less maintenance margin) less that an hour before, over the present standard deviation of an "
+        "hour; `headroom_velocity` is the mean over time of such changes, each over the risk of its own time.",
         "sigmas / hour",
         ("equity", "maintenance", "risk"),
         1,
@@ -88,7 +89,7 @@ _DECLARATIONS = (
     ),
     Declaration(
         "headroom_change_6h",
-        "Change of equity less maintenance margin over the last six hours, an hour, in standard deviations of an hour.",
+        "Headroom less that six hours before, an hour, over the present standard deviation of an hour.",
         "sigmas / hour",
         ("equity", "maintenance", "risk"),
         SLOW,

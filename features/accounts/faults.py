@@ -92,13 +92,11 @@ def cash_known(state: State, *, above: float = 0.0) -> BoolArray:
 
     Examples
     --------
-    >>> from ...riskcore.instruments import InstrumentTable
-    >>> from .events import AccountEvents, Kind
-    >>> from .rebuild import rebuild
-    >>> times = np.array(["2024-01-01T00:00", "2024-01-01T00:05"], "datetime64[ns]")
-    >>> events = AccountEvents.of(InstrumentTable.linear_perpetuals(["BTC"]), ["a"], times, [0, 0],
-    ...     [Kind.DEPOSIT, Kind.WITHDRAWAL], amount=[500.0, -502.5])
-    >>> cash_known(rebuild(events)).tolist(), cash_known(rebuild(events), above=5.0).tolist()
+    An account that once withdrew 2.5 more than it had:
+
+    >>> state = {"fault_count": np.zeros((1, len(Fault)), np.int64), "fault_largest": np.zeros((1, len(Fault)))}
+    >>> state["fault_count"][0, Fault.OVERDRAWN], state["fault_largest"][0, Fault.OVERDRAWN] = 1, 2.5
+    >>> cash_known(state).tolist(), cash_known(state, above=5.0).tolist()
     ([False], [True])
     """
     known = np.ones(len(state["fault_count"]), np.bool_)

@@ -18,8 +18,10 @@ class HeadroomVelocity:
     """Velocity of headroom of accounts, kept over time; a step over accounts as `Step` is over symbols.
 
     The change of headroom since the account was last seen, over the standard deviation of an hour of its present book
-    and the hours passed, in exponential means. Deposits and losses both move it; a change of volatility does not.
-    Accounts come and go: one that has not been seen before has no velocity yet, one that is not seen keeps its state.
+    and the hours passed, in exponential means: for accounts that are seen now and then, at any times. Between two
+    closes of bars, over the risk at the second, it is `headroom_change` of `behaviour`. Deposits and losses both move
+    it; a change of volatility does not. Accounts come and go: one that has not been seen before has no velocity yet,
+    one that is not seen keeps its state.
 
     Parameters
     ----------
@@ -62,7 +64,8 @@ class HeadroomVelocity:
         return tuple(
             Declaration(
                 f"headroom_velocity_{name}",
-                f"Change of headroom an hour over the book's standard deviation of an hour, half-life {name}",
+                f"Exponential mean, half-life {name}, of changes of headroom an hour from one sight of the account to "
+                "the next, each over the book's standard deviation of an hour at that time",
                 "standard deviations an hour",
                 ("close",),
                 hours,

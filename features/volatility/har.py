@@ -30,7 +30,16 @@ from .har_kernel import (
     solved,
 )
 from .season_kernel import SeasonState, season_bar, season_over, season_start
-from .season_step import AHEAD_HOURS, SEASON_DAYS, SEASON_WEEKS, WEEK_HOURS, bars_in, start_season
+from .season_step import (
+    AHEAD_HOURS,
+    SEASON_DAYS,
+    SEASON_WEEKS,
+    WEEK_HOURS,
+    bars_in,
+    bars_in_each,
+    season_of,
+    start_season,
+)
 
 CORSI_HOURS = (24.0, 168.0, 720.0)
 """Day, week and month of a market that never closes."""
@@ -122,7 +131,7 @@ class HarStep:
         self._require_windows()
 
     def _require_windows(self) -> None:
-        bars = [bars_in(hours, self.bar_hours) for hours in self.windows]
+        bars = bars_in_each(self.windows, self.bar_hours)
         if (np.diff(bars) <= 0).any():
             raise InputError("must rise, by a bar at least", column="windows", value=tuple(self.windows))
         if self.model == "harq" and self._day() == len(bars) - 1:
@@ -188,7 +197,7 @@ class HarStep:
 
     def setup(self) -> HarSetup:
         """What the compiled recursion is told."""
-        windows = [bars_in(hours, self.bar_hours) for hours in (*self.windows, *self.horizons.values())]
+        windows = bars_in_each((*self.windows, *self.horizons.values()), self.bar_hours)
         lags, day = len(self.windows), self._day()
         more = {"har": 0, "harq": 1, "har_rs": 1, "har_cj": lags - day}[self.model]
         decay = 1.0 if self.half_life_hours is None else 0.5 ** (self.bar_hours / self.half_life_hours)
@@ -196,7 +205,7 @@ class HarStep:
             MODELS[self.model],
             MEASURES[self.measure],
             self.log,
-            np.array(windows, np.int64),
+            windows,
             lags,
             day,
             lags + more,
@@ -222,7 +231,7 @@ class HarStep:
 
     def kernel_state(self, state: State) -> tuple[SeasonState, HarState]:
         """The two recursions' own arrays in a state."""
-        season = SeasonState(*(state[name] for name in SeasonState._fields)) if self.season else NO_SEASON
+        season = season_of(state) if self.season else NO_SEASON
         return season, HarState(*(state[name] for name in HarState._fields))
 
     def update(self, state: State, row: BarRow) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numba
@@ -38,13 +39,27 @@ def bars_in(hours: float, bar_hours: float) -> int:
     return max(round(hours / bar_hours), 1)
 
 
-def _require_bars_within_a_day(bar_hours: float) -> None:
-    if not 0.0 < bar_hours <= DAY_HOURS / 2:
-        raise InputError("a day has no season in bars of this length", column="bar_hours", value=bar_hours)
+def bars_in_each(hours: Iterable[float], bar_hours: float) -> IntArray:
+    """Whole bars in each of some windows or horizons, see `bars_in`."""
+    return np.array([bars_in(one, bar_hours) for one in hours], np.int64)
+
+
+def season_of(state: State) -> SeasonState:
+    """The season kernel's own arrays in a state."""
+    return SeasonState(*(state[name] for name in SeasonState._fields))
 
 
 @dataclass(frozen=True)
-class SeasonStep:
+class _SeasonalStep:
+    bar_hours: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.bar_hours <= DAY_HOURS / 2:
+            raise InputError("a day has no season in bars of this length", column="bar_hours", value=self.bar_hours)
+
+
+@dataclass(frozen=True)
+class SeasonStep(_SeasonalStep):
     """How lively the coming 1, 4 and 24 hours usually are at this time of day and of the week.
 
     Mean log deviation of a bar's range from the range of its trailing week, over the same hours of the last 28 days and
@@ -66,11 +81,6 @@ class SeasonStep:
     ['season_day_1h', 'season_week_1h', 'season_week_4h', 'season_week_24h']
     """
 
-    bar_hours: float = 1.0
-
-    def __post_init__(self) -> None:
-        _require_bars_within_a_day(self.bar_hours)
-
     @property
     def declarations(self) -> tuple[Declaration, ...]:
         """The features, in the order of `read`'s columns."""
@@ -84,11 +94,11 @@ class SeasonStep:
 
     def update(self, state: State, row: BarRow) -> None:
         """Take in one closed bar."""
-        season_bar(SeasonState(**state), SEASON_DAYS, SEASON_WEEKS, row["high"], row["low"])
+        season_bar(season_of(state), SEASON_DAYS, SEASON_WEEKS, row["high"], row["low"])
 
     def read(self, state: State) -> FloatArray:
         """Features as now known, shape (n_symbols, 4)."""
-        season = SeasonState(**state)
+        season = season_of(state)
         out = np.empty((season.season_last.shape[0], 4))
         _read_season(season, self._ahead(), out)
         return out
@@ -101,7 +111,7 @@ class SeasonStep:
         return out
 
     def _ahead(self) -> IntArray:
-        return np.array([bars_in(hours, self.bar_hours) for hours in AHEAD_HOURS.values()], np.int64)
+        return bars_in_each(AHEAD_HOURS.values(), self.bar_hours)
 
 
 def _declared(name: str, ahead: str, period: str, count: int, hours: float) -> Declaration:
@@ -123,7 +133,7 @@ def start_season(symbols: int, bar_hours: float) -> SeasonState:
 
 
 @dataclass(frozen=True)
-class DeseasonalisedStep:
+class DeseasonalisedStep(_SeasonalStep):
     """Range volatility with the season taken out: each bar's divided by what is usual at its hour of the week.
 
     The root mean square, over trailing windows, of a bar's Parkinson volatility over exp(s), where s is the mean log
@@ -144,11 +154,6 @@ class DeseasonalisedStep:
     >>> [one.name for one in DeseasonalisedStep().declarations]
     ['log_deseasonalised_last', 'log_deseasonalised_6h', 'log_deseasonalised_24h']
     """
-
-    bar_hours: float = 1.0
-
-    def __post_init__(self) -> None:
-        _require_bars_within_a_day(self.bar_hours)
 
     @property
     def declarations(self) -> tuple[Declaration, ...]:
@@ -178,7 +183,7 @@ class DeseasonalisedStep:
 
     def update(self, state: State, row: BarRow) -> None:
         """Take in one closed bar."""
-        season = SeasonState(*(state[name] for name in SeasonState._fields))
+        season = season_of(state)
         rolled = state["held"], state["head"], state["known"]
         _deseasonalise(season, rolled, self._windows(), row["high"], row["low"])
 
@@ -196,7 +201,7 @@ class DeseasonalisedStep:
         return out - 0.5 * math.log(self.bar_hours)
 
     def _windows(self) -> IntArray:
-        return np.array([bars_in(hours, self.bar_hours) for hours in DESEASONALISED_HOURS.values()], np.int64)
+        return bars_in_each(DESEASONALISED_HOURS.values(), self.bar_hours)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -16,7 +16,7 @@ from ..engine.step import Declaration, State
 from .har import HarStep, forecast_bar
 from .har_kernel import ERROR, FORECAST, HarSetup, HarState
 from .season_kernel import SeasonState, season_level, season_over
-from .season_step import bars_in
+from .season_step import bars_in, bars_in_each
 from .spike_kernel import SpikeState, share_above, spike_bar, spike_start
 
 YEAR_HOURS = 8760.0
@@ -93,7 +93,7 @@ class SpikeStep:
         return spike_start(self._horizons(), symbols, bars_in(self.usual_hours, self.har.bar_hours))
 
     def _horizons(self) -> IntArray:
-        return np.array([bars_in(hours, self.har.bar_hours) for hours in self.har.horizons.values()], np.int64)
+        return bars_in_each(self.har.horizons.values(), self.har.bar_hours)
 
     def _logs(self) -> FloatArray:
         return np.array([math.log(multiple) for multiple in self.multiples])
