@@ -19,6 +19,7 @@ from .market_data import MarketData
 from .volatility.season_step import SeasonStep
 
 CORRELATIONS = ("absorption_72h", "average_correlation_72h")
+CORRELATION_HOURS = 72.0
 
 
 def build_features(data: MarketData, every: int = 1) -> FeatureFrame:
@@ -67,6 +68,7 @@ def panel_features(table: BarTable) -> FeatureSet:
     steps: list[Step] = [Program(formulas, table.step)]
     if bars.window(DAY):
         steps.append(SeasonStep(table.bar_hours))
-    if len(table.symbols) > 1 and {"last_close", "volume"} <= bars.columns:
+    market = len(table.symbols) > 1 and {"last_close", "volume"} <= bars.columns
+    if market and 2.0 * table.bar_hours <= CORRELATION_HOURS:
         steps.append(Selected(CorrelationStep(table.bar_hours), CORRELATIONS))
     return FeatureSet([*steps, Clock()])

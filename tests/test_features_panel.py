@@ -10,6 +10,7 @@ import pytest
 
 from margincast.features import panel
 from margincast.features.bar_table import bar_table
+from margincast.features.engine.bars import BarTable
 from margincast.features.engine.feature_set import FeatureSet
 from margincast.features.engine.step import Declaration
 from margincast.features.frame import FeatureFrame
@@ -147,7 +148,7 @@ def test_every_feature_is_known_at_the_end_of_two_months(frame):
 @pytest.mark.parametrize("every", [7, 24, 1439, 2000])
 def test_fewer_rows_are_some_of_the_rows(data, frame, every):
     thin = panel.build_features(data, every)
-    assert thin.bars[-1] == 1440 and (np.diff(thin.bars) == every).all() and thin.bars[0] <= max(every, 1440)
+    assert thin.bars.tolist() == sorted(range(1440, 0, -every))
     np.testing.assert_array_equal(thin.values, frame.at(thin.bars))
 
 
@@ -171,6 +172,14 @@ def test_windows_shorter_than_two_bars_are_not_named(tmp_path):
     names = panel.build_features(read_market_folder(write_market_folder(tables, tmp_path / "m", {}))).names
     assert "log_realised_6h" not in names and "return_4h" not in names
     assert "log_realised_24h" in names and "log_ewma_3h" in names
+
+
+@pytest.mark.parametrize("hours", [1, 7, 36, 48, 72, 168, 720])
+def test_bars_of_any_length_have_a_panel(hours):
+    columns = {name: np.ones((1, 2)) for name in (*PRICES, *(f"last_{name}" for name in PRICES), "volume")}
+    times = np.array(["2024-01-01"], "datetime64[ns]")
+    names = panel.panel_features(BarTable(times, np.timedelta64(hours, "h"), ("BTC", "ETH"), columns)).names
+    assert ("average_correlation_72h" in names) == (hours <= 36)
 
 
 def test_one_coin_has_no_correlation(tmp_path):
