@@ -10,8 +10,10 @@ from typer.testing import CliRunner
 from margincast.__main__ import app
 from margincast.features.bar_table import bar_table
 from margincast.features.catalogue import every_feature
+from margincast.features.readers.blocks import market_blocks
 from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import InputError, MargincastError
+from margincast.training import feature_export
 from margincast.training.feature_export import export_features
 from margincast.training.market_simulator import simulate_market, write_market_folder
 
@@ -50,6 +52,17 @@ def test_a_file_that_cannot_be_written_leaves_nothing(market, tmp_path):
     with pytest.raises(MargincastError, match="could not be written"):
         export_features(market, tmp_path / "f.parquet", 24)
     assert [path.name for path in tmp_path.iterdir()] == ["f.parquet"]
+
+
+def test_a_market_that_cannot_be_read_on_is_not_a_file_that_cannot_be_written(market, tmp_path, monkeypatch):
+    def failing(folder, block):
+        yield next(market_blocks(folder, block))
+        raise OSError("perp.parquet: input/output error")
+
+    monkeypatch.setattr(feature_export, "market_blocks", failing)
+    with pytest.raises(OSError, match="^perp.parquet: input/output error"):
+        export_features(market, tmp_path / "f.parquet", 24)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_writer_that_dies_leaves_the_old_file(market, tmp_path):

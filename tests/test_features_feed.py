@@ -278,6 +278,15 @@ def test_series_join_bars_at_their_close():
     assert np.array_equal(joined.columns["series_flow"][:, 1], [np.nan, 7, 7, 7, 7], equal_nan=True)
 
 
+def test_a_series_may_be_added_symbol_by_symbol_but_replaces_none():
+    one, other = (ExternalSeries("x", [START], [1.0], symbol=name) for name in ("BTC", "ETH"))
+    joined = with_series(with_series(small_table(), [one]), [other])
+    assert joined.columns["series_x"].tolist() == [[1.0, 1.0]] * 5
+    for again in (one, ExternalSeries("x", [START], [2.0])):
+        with pytest.raises(InputError, match="two series of this name for one symbol .found 'BTC'"):
+            with_series(with_series(small_table(), [one]), [again])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -154,25 +154,31 @@ def _written(out: Path | None) -> Iterator[Callable[[FeatureFrame], None]]:
     def write(frame: FeatureFrame) -> None:
         nonlocal writer
         table = _table(frame)
-        writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
-        writer.write_table(table)
+        with _writing(out):
+            writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
+            writer.write_table(table)
 
-    try:
+    with _writing(out):
         handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
         os.close(handle)
-    except OSError as failure:
-        raise MargincastError(f"{out}: could not be written ({failure.strerror or failure})") from failure
     try:
         yield write
-        if writer is not None:
-            writer.close()
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, out)
-    except OSError as failure:
-        raise MargincastError(f"{out}: could not be written ({failure.strerror or failure})") from failure
+        with _writing(out):
+            if writer is not None:
+                writer.close()
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, out)
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as failure:
+        raise MargincastError(f"{out}: could not be written ({failure.strerror or failure})") from failure
 
 
 def _table(frame: FeatureFrame) -> Any:

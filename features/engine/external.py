@@ -96,7 +96,7 @@ def with_series(table: BarTable, series: Mapping[str, ExternalSeries] | list[Ext
     Raises
     ------
     InputError
-        A series of a symbol the table does not have, or two of one name for the same symbol.
+        A series of a symbol the table does not have, or two of one name for the same symbol, here or in the table.
 
     Examples
     --------
@@ -114,11 +114,13 @@ def with_series(table: BarTable, series: Mapping[str, ExternalSeries] | list[Ext
         if one.symbol is not None and one.symbol not in table.symbols:
             raise InputError("is a series of a symbol that has no bars", column=one.name, value=one.symbol)
         concerned = table.symbols if one.symbol is None else (one.symbol,)
-        twice = [symbol for symbol in concerned if (one.name, symbol) in told]
+        places = [table.symbols.index(symbol) for symbol in concerned]
+        known = columns.get(one.column, np.full((len(table), len(table.symbols)), np.nan)).copy()
+        there = [not np.isnan(known[:, place]).all() for place in places]
+        twice = [name for name, is_there in zip(concerned, there, strict=True) if is_there or (one.name, name) in told]
         if twice:
             raise InputError("two series of this name for one symbol", column=one.name, value=twice[0])
         told |= {(one.name, symbol) for symbol in concerned}
-        known = columns.get(one.column, np.full((len(table), len(table.symbols)), np.nan)).copy()
-        known[:, [table.symbols.index(symbol) for symbol in concerned]] = one.known_at(closes)[:, None]
+        known[:, places] = one.known_at(closes)[:, None]
         columns[one.column] = known
     return replace(table, columns=columns)
