@@ -84,6 +84,9 @@ class ColumnMatrix(Mapping[str, FloatArray]):
         values: FloatArray = self.matrix[self._places[column]]
         return values
 
+    def __contains__(self, column: object) -> bool:
+        return column in self._places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 

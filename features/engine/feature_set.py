@@ -182,15 +182,15 @@ class LiveFeatures:
 
     def _require_row(self, row: BarRow) -> None:
         if self.closed is not None and row.opened != self.closed:
-            expected = f"a bar must open where the last one closed, at {self.closed}"
-            raise InputError(expected, column="opened", value=str(row.opened))
+            problem = f"a bar must open where the last one closed, at {self.closed}"
+            raise InputError(problem, column="opened", value=str(row.opened))
         if not row.closed > row.opened:
             raise InputError("a bar must close after it opens", column="closed", value=str(row.closed))
         self.features.require(row.values)
+        expected = (len(self.symbols),)
         for name in self.features.inputs:
-            if np.shape(row[name]) != (len(self.symbols),):
-                problem = f"has shape {np.shape(row[name])}, expected {(len(self.symbols),)}"
-                raise InputError(problem, column=name)
+            if (found := row.values[name].shape) != expected:
+                raise InputError(f"has shape {found}, expected {expected}", column=name)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
