@@ -25,7 +25,7 @@ from margincast.features.correlation.shrinkage import (
 from margincast.riskcore.errors import InputError
 
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
-REFERENCE = json.loads((Path(__file__).parent / "reference" / "ledoit_wolf_constant_correlation.json").read_text())
+REFERENCE = json.loads((Path(__file__).parent / "published" / "ledoit_wolf_constant_correlation.json").read_text())
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -14,7 +14,7 @@ from margincast.features.options.term_structure import between, constant_maturit
 from margincast.features.options.variance_index import chain_strip, smile_variance, strip_variance
 from margincast.riskcore.options.black76 import time_value
 
-EXAMPLE = Path(__file__).parent / "reference" / "cboe_vix_example.csv"
+EXAMPLE = Path(__file__).parent / "published" / "cboe_vix_example.csv"
 # Appendix 3 of the methodology: minutes to expiry, rate, forward, ends of the strip, sum (appendix 5), variance.
 PUBLISHED = {
     "near": (34_484, 0.00031664, 1962.89996, 1370.0, 2125.0, 0.0006320516, 0.019233906),
