@@ -12,6 +12,7 @@ VECTORS ?= ../shared/vectors
 COVERAGE_FLOOR ?= 90
 MARKET ?=
 ARGS ?=
+JOBS ?= auto
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
@@ -44,7 +45,7 @@ demo: $(VENV)/.core
 	@$(BIN)/margincast demo $(if $(MARKET),--market $(MARKET)) $(ARGS)
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
