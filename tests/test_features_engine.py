@@ -177,6 +177,15 @@ def test_comparisons_with_nan_are_false_and_maxima_with_nan_are_nan():
     assert np.isnan([values["max"], values["max_other"], values["sign"]]).all()
 
 
+def test_what_is_finite_and_its_sign_at_the_edges():
+    asked = {"finite": np.isfinite(column("a")), "sign": np.sign(column("a")), "absolute": np.abs(column("a"))}
+    program = Program([Formula(name, value, "", "") for name, value in asked.items()], HOUR)
+    edges = np.array([np.inf, -np.inf, np.nan, 0.0, -5e-324, 1.7e308])
+    table = BarTable(np.zeros(1, "datetime64[ns]"), HOUR, tuple("ABCDEF"), {"a": edges[None]})
+    found = program.batch(table, np.array([1]))[0].T
+    np.testing.assert_array_equal(found, [np.isfinite(edges), np.sign(edges), np.abs(edges)])
+
+
 # --- the contract -----------------------------------------------------------------------------------------------------
 
 
@@ -222,7 +231,7 @@ def test_symbols_need_not_fit_a_block(symbols):
     values = {"close": rng.normal(0, 1, (40, symbols))}
     table = BarTable(times, HOUR, tuple(map(str, range(symbols))), values)
     close = column("close")
-    asked = [lagged(close, 3), rolling(close, 7), rolling(close, 50), ewma(close, 2.5), market_median(close)]
+    asked = [rolling(close, 30), rolling(close, 7), lagged(close, 3), ewma(close, 2.5), market_median(close)]
     program = Program([Formula(str(k), value, "", "") for k, value in enumerate(asked)], HOUR)
     found = program.batch(table, np.arange(1, 41))
     for place, value in enumerate(asked):

@@ -105,6 +105,13 @@ def test_a_tick_is_known_again_after_a_restart(key):
     assert (row["volume"][0], second.counts.duplicates) == (2.0, 1)
 
 
+def test_ticks_of_one_instant_are_not_out_of_order():
+    feed = feed_of("last_close")
+    for minute, number in ((5, 1), (5, 2), (4, 3), (6, 4)):
+        feed.push("BTC", at(minute), {"last_close": 100.0}, key=number)
+    assert (feed.counts.ticks, feed.counts.reordered) == (4, 1)
+
+
 def test_a_feed_goes_on_where_a_history_ended():
     week, monday = np.timedelta64(7, "D"), np.datetime64("2024-01-01", "ns")
     past = BarTable(monday + np.arange(3) * week, week, ("BTC",), {"close": np.ones((3, 1))})

@@ -167,6 +167,15 @@ def test_features_of_tables_that_are_not_there_are_not_named(tmp_path, frame):
     assert set(frame.names) - set(names) == of_tables
 
 
+def test_a_coin_without_a_mark_has_no_mark_close(tmp_path):
+    tables = simulate_market(seed=9, days=3, symbols=("BTC", "ETH"))
+    tables["mark"] = tables["mark"][tables["mark"]["symbol"] == "BTC"]
+    table = bar_table(read_market_folder(write_market_folder(tables, tmp_path / "m", {})))
+    assert table.symbols == ("BTC", "ETH")
+    assert np.isnan(table.columns["mark_close"][:, 1]).all() and not np.isnan(table.columns["mark_close"][:, 0]).any()
+    np.testing.assert_array_equal(table.columns["close"][:, 1], table.columns["last_close"][:, 1])
+
+
 def test_windows_shorter_than_two_bars_are_not_named(tmp_path):
     tables = {"perp": simulate_market(seed=2, days=120, symbols=("BTC", "ETH"), step="8h")["perp"]}
     names = panel.build_features(read_market_folder(write_market_folder(tables, tmp_path / "m", {}))).names

@@ -1,5 +1,7 @@
 """Live features that must not go wrong in silence: checkpoints of others, steps that fail, rows that are not there."""
 
+import hashlib
+import io
 import pickle
 
 import numpy as np
@@ -76,6 +78,19 @@ def test_any_byte_of_a_checkpoint_that_changed_is_noticed():
 def test_symbols_of_any_name_come_back_from_a_checkpoint():
     names = ("BTC-PERP", "a/b", 'q"uote', "été ☂", "", "1")
     assert FeatureSet([Clock()]).restored(FeatureSet([Clock()]).live(names).checkpoint()).symbols == names
+
+
+def test_a_checkpoint_with_arrays_of_other_sizes_is_refused_whoever_made_it():
+    features = FeatureSet([one(rolling(CLOSE, 9))])
+    content = features.live(("A", "B")).checkpoint()[:-32]
+    with np.load(io.BytesIO(content)) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    for forged in (arrays["0/floats"][:3], arrays["0/floats"].astype(np.float32), arrays["0/floats"][None]):
+        buffer = io.BytesIO()
+        np.savez(buffer, **{**arrays, "0/floats": forged})
+        signed = buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest()
+        with pytest.raises(InputError, match="column 0/floats: is a checkpoint of other features"):
+            features.restored(signed)
 
 
 def test_features_go_through_pickle():
@@ -185,6 +200,16 @@ def test_no_rows_and_no_bars_give_an_empty_frame():
     assert step_parity.same(live.values(), before).all()
     with pytest.raises(InputError, match="the table has no bar"):
         features.batch(table.part(0, 0), np.array([0]))
+
+
+def test_row_0_is_what_was_known_before_the_table():
+    table = draw_table(6, bars=60)
+    features = FeatureSet([panel_program(table), Clock()])
+    live = features.live(table.symbols)
+    before = live.run(table.part(0, 40)).values[-1]
+    frame = live.run(table.part(40, 60), np.array([0, 20]))
+    assert step_parity.same(frame.values[0], before).all() and not np.isnan(before).all(axis=0).all()
+    assert frame.times.tolist() == [table.times[40].item(), (table.times[59] + HOUR).item()]
 
 
 def test_some_features_of_a_step_go_on_in_blocks():

@@ -125,6 +125,13 @@ def test_one_bar_alone_is_a_bar_of_the_length_seen_at_fit(bars):
     assert alone[0, 0] == among[0, 0] and np.isnan(alone[0, 1])
 
 
+def test_an_instant_is_the_same_in_any_time_zone(bars):
+    tokyo = bars.assign(timestamp=bars["timestamp"].dt.tz_convert("Asia/Tokyo"))
+    names = [*NAMES, "hour_sin", "season_week_24h"]
+    here, there = (FeatureTransformer(names=names).fit_transform(frame) for frame in (bars, tokyo))
+    np.testing.assert_array_equal(here, there)
+
+
 def test_it_goes_through_pickle(bars):
     fitted = FeatureTransformer(names=NAMES).fit(bars)
     again = pickle.loads(pickle.dumps(fitted))
