@@ -21,6 +21,7 @@ from margincast.features.engine.bars import BarRow, BarTable, ColumnMatrix
 from margincast.features.engine.expression import column
 from margincast.features.engine.formula import Formula
 from margincast.features.engine.program import Program
+from margincast.features.engine.step import run_step
 from margincast.features.families import PANEL, FormulaBars
 from margincast.features.volatility.estimators import (
     ewma_volatility,
@@ -96,7 +97,7 @@ def check(table: BarTable) -> None:
     """Both ways say the same on a stretch of the table."""
     bars = min(len(table), 20_000)
     short = table.part(0, bars)
-    found = Program(eight(), table.step).batch(short, np.arange(1, bars + 1))
+    found = run_step(Program(eight(), table.step), short, np.arange(1, bars + 1))
     for place, (name, said) in enumerate(by_pandas(short).items()):
         np.testing.assert_allclose(found[2000:, :, place], said.to_numpy()[2000:], rtol=1e-6, err_msg=name)
 
@@ -146,10 +147,10 @@ def main() -> None:
     rows = np.arange(1, bars + 1)
     forget_peak()
     before = resident("VmRSS")
-    own, other = [seconds(lambda: program.batch(table, rows))], []
+    own, other = [seconds(lambda: run_step(program, table, rows))], []
     peak = resident("VmHWM")
     for _ in range(ROUNDS):
-        own.append(seconds(lambda: program.batch(table, rows)))
+        own.append(seconds(lambda: run_step(program, table, rows)))
         other.append(seconds(lambda: by_pandas(table)))
     mine, theirs = float(np.median(own[1:])), float(np.median(other))
     size = bars * ASSETS

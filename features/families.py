@@ -14,6 +14,8 @@ from .engine.formula import Formula
 from .engine.operations import last_known, market_median
 from .flow.carry import basis, funding_charged, mean_basis, open_interest_change
 from .liquidity.bar_proxies import activity_ratio, amihud, corwin_schultz, market_share
+from .liquidity.depth_measures import imbalance
+from .liquidity.depth_steps import log_depth
 from .momentum import drawdown, move, rise
 from .volatility.estimators import (
     ewma_volatility,
@@ -212,12 +214,10 @@ def order_book(bars: FormulaBars) -> Formulas:
     """Depth of the order book, at each distance from the mid that the market has."""
     for level in bars.levels:
         bid, ask = column(f"bid_{level}bps"), column(f"ask_{level}bps")
-        both = bid + ask
-        resting = np.where(both > 0.0, both, np.nan)
         said = f"Notional resting within {level} bps of the mid"
-        yield Formula(f"log_depth_{level}bps", np.log(resting), said, "log of quote units")
+        yield Formula(f"log_depth_{level}bps", log_depth(bid, ask), said, "log of quote units")
         said = f"(bid - ask) / (bid + ask) within {level} bps of the mid"
-        yield Formula(f"imbalance_{level}bps", (bid - ask) / resting, said, "-1 to 1")
+        yield Formula(f"imbalance_{level}bps", imbalance(bid, ask), said, "-1 to 1")
 
 
 PANEL: tuple[Callable[[FormulaBars], Formulas], ...] = (

@@ -172,7 +172,7 @@ def test_comparisons_with_nan_are_false_and_maxima_with_nan_are_nan():
     program = Program([Formula(name, value, "", "") for name, value in asked.items()], HOUR)
     times = np.array(["2024-01-01"], "datetime64[ns]")
     table = BarTable(times, HOUR, ("X",), {"a": np.array([[np.nan]]), "b": np.array([[1.0]])})
-    values = dict(zip(asked, program.batch(table, np.array([1]))[0, 0], strict=True))
+    values = dict(zip(asked, run_step(program, table, np.array([1]))[0, 0], strict=True))
     assert (values["less"], values["not"]) == (0.0, 1.0)
     assert np.isnan([values["max"], values["max_other"], values["sign"]]).all()
 
@@ -182,7 +182,7 @@ def test_what_is_finite_and_its_sign_at_the_edges():
     program = Program([Formula(name, value, "", "") for name, value in asked.items()], HOUR)
     edges = np.array([np.inf, -np.inf, np.nan, 0.0, -5e-324, 1.7e308])
     table = BarTable(np.zeros(1, "datetime64[ns]"), HOUR, tuple("ABCDEF"), {"a": edges[None]})
-    found = program.batch(table, np.array([1]))[0].T
+    found = run_step(program, table, np.array([1]))[0].T
     np.testing.assert_array_equal(found, [np.isfinite(edges), np.sign(edges), np.abs(edges)])
 
 
@@ -206,9 +206,9 @@ def test_a_window_does_not_depend_on_where_the_history_begins():
     windows = [one for one in windows if set(one.inputs) <= set(table.columns) and lookback(one.expression) < 200]
     assert len(windows) > 15
     program = Program(windows, HOUR)
-    whole = program.batch(table, np.arange(400, 801))
+    whole = run_step(program, table, np.arange(400, 801))
     later = table.part(150, len(table))
-    np.testing.assert_array_equal(program.batch(later, np.arange(250, 651)), whole)
+    np.testing.assert_array_equal(run_step(program, later, np.arange(250, 651)), whole)
 
 
 @pytest.mark.parametrize("start", ["1969-12-30T05", "1970-01-01T00", "1970-01-01T02:30", "2024-01-02T04:17:01"])
@@ -218,7 +218,7 @@ def test_bars_before_1970_or_off_the_hour_are_bars_like_others(start, symbols):
     close = column("close")
     asked = {"lag": lagged(close, 5), "sum": rolling(close, 7), "max": rolling(close, 50, np.maximum)}
     program = Program([Formula(name, value, "", "") for name, value in asked.items()], HOUR)
-    found = program.batch(table, np.arange(1, 701))
+    found = run_step(program, table, np.arange(1, 701))
     for place, value in enumerate(asked.values()):
         np.testing.assert_allclose(found[:, :, place], evaluated(as_expression(value), table.columns), rtol=1e-12)
     assert step_parity.same(step_parity.streamed(program, table, 60)[1:], found).all()
@@ -233,7 +233,7 @@ def test_symbols_need_not_fit_a_block(symbols):
     close = column("close")
     asked = [rolling(close, 30), rolling(close, 7), lagged(close, 3), ewma(close, 2.5), market_median(close)]
     program = Program([Formula(str(k), value, "", "") for k, value in enumerate(asked)], HOUR)
-    found = program.batch(table, np.arange(1, 41))
+    found = run_step(program, table, np.arange(1, 41))
     for place, value in enumerate(asked):
         said = evaluated(as_expression(value), values)
         np.testing.assert_allclose(found[:, :, place], said, rtol=1e-9, atol=1e-12)
@@ -243,16 +243,16 @@ def test_symbols_need_not_fit_a_block(symbols):
 def test_one_program_serves_several_threads():
     tables = [draw_table(k, bars=2500) for k in range(3)]
     program, rows = panel_program(tables[0]), np.arange(1, 2501)
-    alone = [program.batch(table, rows) for table in tables]
+    alone = [run_step(program, table, rows) for table in tables]
     with ThreadPoolExecutor(3) as pool:
-        together = list(pool.map(lambda k: program.batch(tables[k % 3], rows), range(12)))
+        together = list(pool.map(lambda k: run_step(program, tables[k % 3], rows), range(12)))
     assert all(step_parity.same(found, alone[k % 3]).all() for k, found in enumerate(together))
 
 
 def test_a_batch_is_gone_on_with_as_a_stream():
     table = draw_table(8, bars=300)
     program = panel_program(table)
-    whole = program.batch(table, np.arange(301))
+    whole = run_step(program, table, np.arange(301))
     state = program.start(table.symbols)
     first = table.part(0, 200)
     program.run(state, first, np.zeros(0, np.int64))

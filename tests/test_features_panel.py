@@ -90,11 +90,14 @@ def test_no_feature_sees_the_bar_that_opens_or_any_after_it(data, frame, first):
 
 
 class Peeking:
-    """A step whose batch looks one bar ahead."""
+    """A step that looks one bar ahead in a table."""
 
     declarations = (Declaration("next", "Next return", "log return", ("close",), 0.0, ""),)
 
-    def batch(self, table, at):
+    def start(self, symbols):
+        return {}
+
+    def run(self, state, table, at):
         returns = np.diff(np.log(table.columns["close"]), axis=0, append=np.nan)
         return returns[at - 1][:, :, None]
 

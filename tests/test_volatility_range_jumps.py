@@ -13,6 +13,7 @@ from margincast.features.engine.bars import BarTable
 from margincast.features.engine.expression import column
 from margincast.features.engine.formula import Formula
 from margincast.features.engine.program import Program
+from margincast.features.engine.step import run_step
 from margincast.features.volatility import jumps
 from margincast.features.volatility.estimators import log_returns, parkinson, realised_volatility
 from margincast.features.volatility.range_estimators import rogers_satchell, yang_zhang
@@ -203,6 +204,6 @@ def test_each_is_the_same_as_a_compiled_formula(bars):
         for k, expression in enumerate(everything(*(column(name) for name in bars)))
     ]
     table = BarTable(times, hour, ("A", "B", "C"), bars)
-    compiled = Program(formulas, hour).batch(table, np.arange(1, ROWS + 1))
+    compiled = run_step(Program(formulas, hour), table, np.arange(1, ROWS + 1))
     for k, expected in enumerate(everything(*bars.values())):
         same(compiled[:, :, k], expected, rtol=1e-9)

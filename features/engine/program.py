@@ -50,12 +50,13 @@ class Program:
     --------
     >>> from .expression import column
     >>> from .operations import rolling_mean
+    >>> from .step import run_step
     >>> two = rolling_mean(column("close"), 2)
     >>> mean = Formula("mean", two, "Mean close of two bars", "quote units")
     >>> program = Program([mean], np.timedelta64(1, "h"))
     >>> times = np.arange("2024-01-01T00", "2024-01-01T03", dtype="datetime64[h]")
     >>> table = BarTable(times, np.timedelta64(1, "h"), ("BTC",), {"close": np.array([[1.0], [3.0], [7.0]])})
-    >>> program.batch(table, np.array([1, 2, 3]))[:, 0, 0].tolist()
+    >>> run_step(program, table, np.array([1, 2, 3]))[:, 0, 0].tolist()
     [nan, 2.0, 5.0]
     """
 
@@ -116,10 +117,6 @@ class Program:
     def read(self, state: State) -> FloatArray:
         """Values after the last bar, shape (n_symbols, n_features)."""
         return state["values"].T.copy()
-
-    def batch(self, table: BarTable, at: IntArray) -> FloatArray:
-        """All wanted rows at once, see `run_step`."""
-        return self.run(self.start(table.symbols), table, at)
 
     def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
         """Take in a whole table after what the state has seen, and return the rows wanted, as in `run_step`.

@@ -10,7 +10,7 @@ from ...riskcore.arrays import FloatArray, IntArray
 from ...riskcore.errors import InputError
 from .bars import BarRow, BarTable
 from .fingerprint import fingerprint
-from .step import Declaration, State, Step, run_on, run_step
+from .step import Declaration, State, Step, run_on
 
 
 class Selected:
@@ -49,10 +49,6 @@ class Selected:
     def read(self, state: State) -> FloatArray:
         """The kept features as now known."""
         return self._step.read(state)[:, self._places]
-
-    def batch(self, table: BarTable, at: IntArray) -> FloatArray:
-        """The kept features at all wanted rows."""
-        return run_step(self._step, table, at)[:, :, self._places]
 
     def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
         """Go on from a state, see `run_on`: in blocks where the step does so."""

@@ -76,8 +76,6 @@ class Step(Protocol):
 def run_step(step: Step, table: BarTable, at: IntArray) -> FloatArray:
     """Run a step over a whole table of bars: the batch twin of feeding it bar by bar, and equal to it in every bit.
 
-    A step that has a method `batch(table, at)` runs that instead; it must give the same bits.
-
     Parameters
     ----------
     step
@@ -98,25 +96,22 @@ def run_step(step: Step, table: BarTable, at: IntArray) -> FloatArray:
     InputError
         Rows that do not rise, or that the table does not have.
     """
-    require_rows(at, len(table))
-    batch = getattr(step, "batch", None)
-    if batch is not None:
-        whole: FloatArray = batch(table, at)
-        return whole
     return run_on(step, step.start(table.symbols), table, at)
 
 
 def run_on(step: Step, state: State, table: BarTable, at: IntArray) -> FloatArray:
-    """Go on from a state over a table of bars that follow what it has seen; changes the state.
+    """Go on from a state over a table of bars that follow what it has seen; the state is then that after the last bar.
 
-    A step that has a method `run(state, table, at)` runs that instead; it must give the same bits. Row i counts from
-    the table's first bar: row 0 is what the state says before it. Otherwise as `run_step`.
+    Row i counts from the table's first bar: row 0 is what the state says before it. Otherwise as `run_step`. A step
+    that has a method `run(state, table, at)` is run by that, for speed; it must give the same bits, and is asked for
+    the row after the last bar too.
     """
     require_rows(at, len(table))
     run = getattr(step, "run", None)
     if run is not None:
-        some: FloatArray = run(state, table, at)
-        return some
+        rows = np.append(at, len(table)) if not len(at) or at[-1] < len(table) else np.asarray(at)
+        whole: FloatArray = run(state, table, rows.astype(np.int64))
+        return whole[: len(at)]
     out = np.full((len(at), len(table.symbols), len(step.declarations)), np.nan)
     wanted = 0
     for bar in range(len(table) + 1):

@@ -275,12 +275,12 @@ class ThinnessStep:
         """Features as now known, shape (n_symbols, n_levels)."""
         return np.ascontiguousarray(state["last"].T)
 
-    def batch(self, table: BarTable, at: IntArray) -> FloatArray:
+    def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
         """Every row wanted in one compiled pass, the same bits."""
         columns = table.columns
         resting = [columns[f"bid_{level:g}bps"] + columns[f"ask_{level:g}bps"] for level in self.levels]
         out = np.empty((len(at), len(table.symbols), len(self.levels)))
-        _run(self._start(len(table.symbols)), np.stack(resting, axis=1), at, out)
+        _run(MedianState(**state), np.stack(resting, axis=1), at, out)
         return out
 
     def _start(self, symbols: int) -> MedianState:

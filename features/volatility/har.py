@@ -221,13 +221,8 @@ class HarStep:
 
     def start(self, symbols: tuple[str, ...]) -> State:
         """State before the first bar."""
-        season, har = self.start_kernel(len(symbols))
-        return (dict(season._asdict()) if self.season else {}) | dict(har._asdict())
-
-    def start_kernel(self, symbols: int) -> tuple[SeasonState, HarState]:
-        """States of the two recursions before the first bar."""
-        season = start_season(symbols, self.bar_hours) if self.season else NO_SEASON
-        return season, har_start(self.setup(), symbols)
+        season = dict(start_season(len(symbols), self.bar_hours)._asdict()) if self.season else {}
+        return season | dict(har_start(self.setup(), len(symbols))._asdict())
 
     def kernel_state(self, state: State) -> tuple[SeasonState, HarState]:
         """The two recursions' own arrays in a state."""
@@ -265,9 +260,9 @@ class HarStep:
         features: FloatArray = self._features(state["har_known"].transpose(1, 0, 2)[None])[0]
         return features
 
-    def batch(self, table: BarTable, at: IntArray) -> FloatArray:
+    def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
         """Every row wanted in one compiled pass, the same bits."""
-        season, har = self.start_kernel(len(table.symbols))
+        season, har = self.kernel_state(state)
         known = np.empty((len(at), len(self.horizons), len(table.symbols), 3))
         _run(self.setup(), season, har, *self.prices(table.columns), at, known)
         return self._features(known.transpose(0, 2, 1, 3))

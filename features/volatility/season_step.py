@@ -103,11 +103,10 @@ class SeasonStep(_SeasonalStep):
         _read_season(season, self._ahead(), out)
         return out
 
-    def batch(self, table: BarTable, at: IntArray) -> FloatArray:
+    def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
         """Every row wanted in one compiled pass, the same bits."""
         out = np.empty((len(at), len(table.symbols), 4))
-        state = start_season(len(table.symbols), self.bar_hours)
-        _run_season(state, self._ahead(), table.columns["high"], table.columns["low"], at, out)
+        _run_season(season_of(state), self._ahead(), table.columns["high"], table.columns["low"], at, out)
         return out
 
     def _ahead(self) -> IntArray:
@@ -191,13 +190,12 @@ class DeseasonalisedStep(_SeasonalStep):
         """Features as now known, shape (n_symbols, 3)."""
         return np.ascontiguousarray(state["known"].T) - 0.5 * math.log(self.bar_hours)
 
-    def batch(self, table: BarTable, at: IntArray) -> FloatArray:
+    def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
         """Every row wanted in one compiled pass, the same bits."""
-        n = len(table.symbols)
-        out = np.empty((len(at), n, len(DESEASONALISED_HOURS)))
-        season, rolled = start_season(n, self.bar_hours), self._start_windows(n)
+        out = np.empty((len(at), len(table.symbols), len(DESEASONALISED_HOURS)))
+        rolled = state["held"], state["head"], state["known"]
         high, low = table.columns["high"], table.columns["low"]
-        _run_deseasonalised(season, rolled, self._windows(), high, low, at, out)
+        _run_deseasonalised(season_of(state), rolled, self._windows(), high, low, at, out)
         return out - 0.5 * math.log(self.bar_hours)
 
     def _windows(self) -> IntArray:

@@ -111,13 +111,13 @@ class SpikeStep:
         _probabilities(_own(state), season, har, self._horizons(), self._logs(), self.adjusted, out)
         return out
 
-    def batch(self, table: BarTable, at: IntArray) -> FloatArray:
+    def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
         """Every row wanted in one compiled pass, the same bits."""
         n = len(table.symbols)
-        season, har = self.har.start_kernel(n)
+        season, har = self.har.kernel_state(state)
         out = np.empty((len(at), n, len(self.har.horizons) * len(self.multiples)))
         prices, logs = self.har.prices(table.columns), self._logs()
-        _run(self.har.setup(), season, har, self._start(n), *prices, logs, self.adjusted, at, out)
+        _run(self.har.setup(), season, har, _own(state), *prices, logs, self.adjusted, at, out)
         return out
 
 
