@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import step_parity
 from test_features_engine import draw_table
+from test_features_feed import halves, spoilt
 
 from margincast.features import catalogue_page
 from margincast.features.bar_table import bar_table
@@ -14,6 +15,7 @@ from margincast.features.catalogue import choose, every_feature
 from margincast.features.engine.bars import BarTable
 from margincast.features.engine.expression import column
 from margincast.features.engine.external import ExternalSeries, with_series
+from margincast.features.engine.feed import BarFeed, table_of, ticks_of
 from margincast.features.engine.formula import Formula
 from margincast.features.engine.operations import ewma
 from margincast.features.engine.program import Program
@@ -73,6 +75,30 @@ def test_a_week_live_with_restarts_is_the_batch_bit_for_bit(table, features, wee
                 live = features.restored(live.checkpoint())
     agree = step_parity.same(np.stack(said), week.values)
     assert [week.names[k] for k in np.flatnonzero(~agree.all(axis=(0, 1)))] == []
+
+
+def test_a_week_through_a_bad_line_is_the_batch_bit_for_bit(table, features):
+    """After a history, ticks that are lost, doubled, reordered and late, with restarts: as a batch over what came."""
+    rng, past = np.random.default_rng(6), BARS - WEEK
+    live, rows, said = features.live(table.symbols), [], []
+    live.run(table.part(0, past))
+    feed = BarFeed(table.symbols, HOUR, tuple(table.columns), np.timedelta64(55, "m"), first=live.closed)
+    for now, (symbol, time, values) in spoilt(list(halves(ticks_of(table.part(past, BARS)))), rng, lost=0.04):
+        for row in feed.advance(now):
+            live.update(row)
+            rows.append(row)
+            said.append(live.values())
+            if len(rows) % 30 == 0:
+                live = features.restored(live.checkpoint())
+        feed.push(symbol, time, values)
+    received = table_of(rows, table.symbols)
+    both = {name: np.vstack([c[:past], received.columns[name]]) for name, c in table.columns.items()}
+    whole = BarTable(table.times[: past + len(rows)], HOUR, table.symbols, both)
+    frame = features.batch(whole, np.arange(past + 1, len(whole) + 1))
+    agree = step_parity.same(np.stack(said), frame.values)
+    assert [frame.names[k] for k in np.flatnonzero(~agree.all(axis=(0, 1)))] == []
+    counts = feed.counts
+    assert min(counts.duplicates, counts.late, counts.reordered, sum(counts.missing.values())) > 0
 
 
 def with_a_calm_future(table, first):

@@ -333,10 +333,10 @@ def halves(ticks):
         yield symbol, time, {name: value for name, value in values.items() if name not in early}
 
 
-def spoilt(ticks, rng):
+def spoilt(ticks, rng, lost=0.005):
     """Messages as a bad line brings them: some bars lost, some twice, some late in time and some too late."""
     pairs = zip(ticks[::2], ticks[1::2], strict=True)
-    kept = [tick for pair in pairs if pair[0][0] not in ("BTC", "XRP") or rng.random() > 0.005 for tick in pair]
+    kept = [tick for pair in pairs if pair[0][0] not in ("BTC", "XRP") or rng.random() > lost for tick in pair]
     twice = [tick for tick in kept if rng.random() < 0.01]
     delay = [*rng.choice([0, 0, 0, 5, 50], len(kept)), *rng.choice([1, 120], len(twice))]
     sent = [(tick[1] + int(d) * MINUTE, k) for k, (tick, d) in enumerate(zip(kept + twice, delay, strict=True))]
