@@ -27,7 +27,8 @@ LEVELS = ("10", "50")
 HOUR = np.timedelta64(1, "h")
 HEAD = """# Every feature
 
-Made from what the features declare by `make pages`; a test holds it to them. Windows are for hourly bars. What a market
+Made from what the features declare by `make pages`; a test holds it to them. Each is known when its bar closes, with no
+further lag, and uses nothing later. Windows are for hourly bars. What a market
 lacks a column for is left out and said: `margincast features --market folder`. Bars of any length work; a window that
 would hold fewer than two bars is left out. Names are stable. How features are fed, stored and extended:
 [pipelines.md](pipelines.md).

@@ -55,6 +55,7 @@ def test_nothing_is_left_out_of_a_market_that_has_everything(table, features):
     assert choose(table).left_out == {}
     assert len(features.names) == len(set(features.names)) > 150
     lacking = [one.name for one in features.declarations if not (one.summary and one.unit and one.missing)]
+    assert {one.lag_hours for one in features.declarations} == {0.0}
     assert lacking == []
 
 

@@ -35,6 +35,9 @@ class Declaration:
         The missing-data rule: when the value is NaN and how it comes back.
     source
         Publication of the formula, empty for plain arithmetic.
+    lag_hours
+        How long after the bar's close the value is known; 0: with the close. Inputs that are published late come late
+        themselves (see `external`), so that no feature here needs more.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Declaration:
     lookback_hours: float
     missing: str
     source: str = ""
+    lag_hours: float = 0.0
 
 
 @runtime_checkable
