@@ -41,7 +41,8 @@ class MarketData:
         Close of the coin's spot market. None: no such table.
     depth
         Order-book depth with columns timestamp (UTC), symbol, side (bid, ask), level_bps and notional: quote units
-        resting within that many basis points of the mid. None: no such table.
+        resting within that many basis points of the mid. All rows of a snapshot bear one timestamp; bars take the last
+        snapshot whole. None: no such table.
     liquidations
         Reported liquidations with columns timestamp (UTC), symbol and, where the file has them, side (the position
         liquidated: long or short), price and quantity in coins, and whatever else it has. None: no such table.

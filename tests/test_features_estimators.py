@@ -279,8 +279,12 @@ def test_corwin_schultz(bars):
 
 def test_funding_charged():
     rate = pd.Series([np.nan, 0.1, np.nan, np.nan, 0.2, np.nan, np.nan, np.nan, np.nan])
-    found = carry.funding_charged(rate.to_numpy()[:, None], 3)[:, 0]
+    close = np.ones((9, 1))
+    found = carry.funding_charged(rate.to_numpy()[:, None], close, 3)[:, 0]
     same(found, [np.nan, np.nan, 0.1, 0.1, 0.2, 0.2, 0.2, np.nan, np.nan])
+    close[3] = np.nan
+    found = carry.funding_charged(rate.to_numpy()[:, None], close, 3)[:, 0]
+    same(found, [np.nan, np.nan, 0.1, np.nan, np.nan, np.nan, 0.2, np.nan, np.nan])
 
 
 def test_basis_and_open_interest(bars):
@@ -291,11 +295,13 @@ def test_basis_and_open_interest(bars):
     same(carry.open_interest_change(bars["volume"], 24, 2), expected, atol=1e-12)
 
 
-def test_order_book_keeps_the_latest_row_of_each_bar():
+def test_order_book_keeps_the_last_snapshot_of_each_bar():
     rows = [
         ("00:05", "BTC", "bid", 10.0, 4.0),
         ("00:05", "BTC", "ask", 10.0, 4.0),
+        ("00:05", "BTC", "bid", 50.0, 4.0),
         ("00:55", "BTC", "bid", 10.0, 12.0),
+        ("00:55", "BTC", "ask", 10.0, 4.0),
         ("01:00", "BTC", "ask", 10.0, 7.0),
         ("01:10", "ETH", "bid", 50.0, 0.0),
         ("01:10", "ETH", "ask", 50.0, 0.0),
@@ -309,4 +315,29 @@ def test_order_book_keeps_the_latest_row_of_each_bar():
     assert book.levels.tolist() == [10.0, 50.0]
     same(book.resting()[:, :, 0], [[16.0, np.nan], [np.nan, np.nan]])
     same(book.imbalance()[:, :, 0], [[0.5, np.nan], [np.nan, np.nan]])
+    assert np.isnan(book.bid[0, 0, 1]), "the last snapshot lacks this level"
     assert np.isnan(book.imbalance()[1, 1, 1])
+
+
+def test_order_book_never_joins_sides_of_different_instants():
+    """Against a loop over bars and symbols, on snapshots that lack sides and levels now and then."""
+    rng = np.random.default_rng(5)
+    rows = [
+        (pd.Timestamp("2024-01-01", tz="UTC") + pd.Timedelta(seconds=int(second)), symbol, side, level, rng.random())
+        for second in np.sort(rng.choice(4 * 3600, 60, replace=False))
+        for symbol in ("BTC", "ETH")
+        for side in ("bid", "ask")
+        for level in (10.0, 50.0)
+        if rng.random() < 0.6
+    ]
+    table = pd.DataFrame(rows, columns=["timestamp", "symbol", "side", "level_bps", "notional"])
+    times = np.arange("2024-01-01T00", "2024-01-01T04", dtype="datetime64[h]").astype("datetime64[ns]")
+    book = order_book.book_depth(table, times, np.timedelta64(1, "h"), ("ETH", "BTC"))
+    expected = np.full((2, 4, 2, 2), np.nan)
+    for (bar, symbol), group in table.groupby([table["timestamp"].dt.hour, "symbol"]):
+        for row in group[group["timestamp"] == group["timestamp"].max()].itertuples():
+            place = (row.side == "ask", bar, symbol == "BTC", row.level_bps == 50.0)
+            expected[tuple(int(one) for one in place)] = row.notional
+    same(book.bid, expected[0])
+    same(book.ask, expected[1])
+    assert np.isnan(expected).any() and not np.isnan(expected).all()

@@ -118,6 +118,16 @@ def test_blocks_are_the_whole_read_in_every_bit(tmp_path, bars):
     same_bits(market_blocks(folder, bars), whole)
 
 
+@pytest.mark.parametrize("bars", [1, 24])
+def test_depth_of_a_bar_is_of_one_instant_in_blocks_too(tmp_path, bars):
+    found = tables(4)
+    found["depth"] = found["depth"].sample(frac=0.6, random_state=4).sort_values(["timestamp", "symbol"])
+    folder = folder_of(tmp_path, found)
+    whole = bar_table(read_market_folder(folder))
+    assert (np.isnan(whole.columns["bid_10bps"]) & ~np.isnan(whole.columns["ask_10bps"])).any()
+    same_bits(market_blocks(folder, bars), whole)
+
+
 @pytest.mark.parametrize("order", ["by time", "by symbol"])
 @pytest.mark.parametrize("rows", [16, 1000])
 def test_order_and_row_groups_of_the_files_do_not_matter(tmp_path, order, rows):

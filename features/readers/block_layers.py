@@ -72,7 +72,7 @@ def events(symbols: tuple[str, ...], column: str, *, add: bool) -> Layer:
 
 
 def depth_bands(symbols: tuple[str, ...], levels: FloatArray, file: str) -> Layer:
-    """Last snapshot of each bar, at the levels that the whole table has."""
+    """Last snapshot of each bar (both sides of one instant), at the levels that the whole table has."""
 
     def layer(rows: pd.DataFrame, block: BarGrid, before: Mapping[str, FloatArray]) -> Columns:
         if len(rows):
