@@ -16,6 +16,8 @@ from .correlation.matrix_step import CorrelationStep
 from .correlation.tails import TailDependenceStep
 from .correlation.turbulence import TurbulenceStep
 from .engine.bars import COLUMNS, BarTable
+from .engine.expression import column
+from .engine.external import PREFIX
 from .engine.feature_set import FeatureSet
 from .engine.formula import Formula
 from .engine.program import Program
@@ -139,7 +141,13 @@ def formulas_of(table: BarTable) -> list[Formula]:
     found += [*volatility_formulas(bars.bar_hours), *flow_formulas(bars.bar_hours)]
     if bars.levels:
         found += depth_formulas([float(level) for level in bars.levels], bars.bar_hours)
+    found += [_own_series(name) for name in table.columns if name.startswith(PREFIX)]
     return list({one.name: one for one in found}.values())
+
+
+def _own_series(name: str) -> Formula:
+    said = f"The series {name.removeprefix(PREFIX)} of one's own, as known at the bar's close"
+    return Formula(name, column(name), said, "its own")
 
 
 def _makers(table: BarTable) -> dict[str, Callable[[], Step]]:
@@ -152,7 +160,7 @@ def _makers(table: BarTable) -> dict[str, Callable[[], Step]]:
         "spikes": lambda: SpikeStep(HarStep.usual(hours, half_life_hours=YEAR)),
         "regime": lambda: RegimeStep.usual(hours, depth=min(levels, default=None)),
         "change points": lambda: ChangePointStep.usual(hours),
-        "funding clock": FundingClockStep,
+        "funding clock": lambda: FundingClockStep(spot={"last_close", "spot_close"} <= columns),
         "VPIN": VpinStep,
         "stress index": lambda: StressIndexStep(with_columns(tuple(columns), _components(levels))),
         "estimated ladder": EstimatedLadderStep,

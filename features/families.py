@@ -197,7 +197,7 @@ def carry(bars: FormulaBars) -> Formulas:
     known, rate, last = max(bars.window(KNOWN_HOURS), 1), column("funding_rate"), column("last_close")
     yield Formula("funding_last", last_known(rate, known), "Funding last charged", "fraction of notional")
     for name, window in bars.windows({"24h": DAY, "7d": WEEK}):
-        value = funding_charged(rate, window)
+        value = funding_charged(rate, column("close"), window)
         yield Formula(f"funding_{name}", value, f"Funding charged over {name}", "fraction of notional")
     for name, reference, said in (("mark", "mark_close", "mark"), ("spot", "spot_close", "coin's spot price")):
         value = basis(last, column(reference))

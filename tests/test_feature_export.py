@@ -88,3 +88,21 @@ def test_the_verb_says_what_there_is_and_what_is_left_out(market, tmp_path):
     one = result["features"][names.index("return_24h")]
     assert one["inputs"] == ["close"] and one["lookback_hours"] == 25.0 and one["unit"] == "log return"
     assert result["file"] is None
+
+
+def test_what_is_odd_about_a_folder_is_said_and_its_own_series_are_written(market, tmp_path):
+    tables = simulate_market(seed=9, days=12, symbols=("BTC", "ETH"))
+    perp = tables["perp"].drop(index=tables["perp"].index[[40, 41]])
+    folder = write_market_folder({"perp": perp}, tmp_path / "odd", {"seed": 9})
+    (folder / "series").mkdir()
+    times = pd.date_range(perp["timestamp"].min(), periods=12, freq="D")
+    pd.DataFrame({"timestamp": times, "value": np.arange(12.0)}).to_parquet(folder / "series" / "fear.parquet")
+    perp.to_parquet(folder / "mark_1h.parquet")
+    result = export_features(folder, tmp_path / "f.parquet", 24)
+    assert result.notes[0] == "not a table of a market folder, not read: mark_1h.parquet"
+    assert result.notes[1] == "no mark table: marks are last prices"
+    assert result.notes[2].startswith("bars missing, before the first too: ") and result.notes[2].endswith(" 2")
+    fear = pd.read_parquet(tmp_path / "f.parquet")["series_fear"]
+    assert fear.tolist()[::2] == [float(k) for k in range(1, 12)] + [11.0]
+    done = CliRunner().invoke(app, ["features", "--market", str(folder), "--every", "24"])
+    assert "never known: " in done.output and "note: no mark table" in done.output

@@ -84,7 +84,7 @@ def test_formulas_say_what_they_are_and_share_no_name_with_others():
 def test_annualised_funding_does_not_depend_on_how_often_a_venue_charges(every):
     hourly = np.random.default_rng(1).normal(1e-5, 2e-5, 240)
     charged = np.where(np.arange(240) % every == every - 1, hourly.reshape(-1, every).sum(axis=1).repeat(every), np.nan)
-    found = annualised_funding(charged[:, None], 24, 1.0)[23::24, 0]
+    found = annualised_funding(charged[:, None], np.ones((len(charged), 1)), 24, 1.0)[23::24, 0]
     np.testing.assert_allclose(found, hourly.reshape(-1, 24).sum(axis=1) * 365.0, rtol=1e-10)
 
 
@@ -256,7 +256,10 @@ def test_real_hourly_funding_compares_with_eight_hourly():
         found = clock_over(rates.loc[known[0] : known[1], venue].to_numpy())
         intervals[venue] = np.nanmedian(found["funding_interval_hours"])
     assert len({*intervals.values()}) >= 2, f"one interval only: {intervals}, {counts.to_dict()}"
-    week = {venue: annualised_funding(rates[[venue]].to_numpy(), 168, 1.0)[:, 0] for venue in rates}
+    week = {
+        venue: annualised_funding(rates[[venue]].to_numpy(), np.ones((len(rates), 1)), 168, 1.0)[:, 0]
+        for venue in rates
+    }
     common = np.all([~np.isnan(values) for values in week.values()], axis=0)
     means = [np.mean(values[common]) for values in week.values()]
     assert common.sum() > 500 and max(means) - min(means) < 0.1

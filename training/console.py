@@ -48,10 +48,16 @@ def show_features(result: Exported) -> None:
     shown = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
     for name in ("known least often", "share of rows", "unit", "looks back"):
         shown.add_column(name, justify="right" if name == "share of rows" else "left", overflow="fold")
-    units = {one["name"]: (one["unit"], f"{one['lookback_hours']:g} h") for one in result.declarations}
-    for name, share in sorted(result.known.items(), key=lambda one: one[1])[:SELDOM]:
+    units = {one["name"]: (one["unit"], f"{one['lookback_hours']:.4g} h") for one in result.declarations}
+    never = [name for name, share in result.known.items() if share == 0.0]
+    seldom = [one for one in sorted(result.known.items(), key=lambda one: one[1]) if one[1] > 0.0]
+    for name, share in seldom[:SELDOM]:
         shown.add_row(escape(name), f"{share:.1%}", *map(escape, units[name]))
     console.print(shown)
+    if never:
+        console.print(f"[bold]never known[/bold]: {escape(', '.join(never))}", highlight=False)
+    for note in result.notes:
+        console.print(f"note: {escape(note)}", highlight=False)
     reasons: dict[str, list[str]] = {}
     for name, reason in result.left_out.items():
         reasons.setdefault(reason, []).append(name)

@@ -15,15 +15,19 @@ import numpy as np
 
 from .. import __version__
 from ..features.catalogue import choose
+from ..features.engine.bars import BarTable
 from ..features.engine.feature_set import FeatureSet, LiveFeatures
 from ..features.frame import FeatureFrame
 from ..features.readers.blocks import market_blocks
+from ..features.readers.tables import unread_files
 from ..riskcore.arrays import IntArray
 from ..riskcore.errors import InputError, MargincastError
 
 Say = Callable[[str], None]
 BLOCK_BARS = 256
 """Bars read, computed and written at a time: what bounds the memory, whatever the size of the folder."""
+SAID_EVERY = 16
+"""Blocks between two words on how far it is."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Exported:
         Features that the market does not allow, and why.
     declarations
         Name, unit, summary, inputs, lookback and missing-data rule of each feature.
+    notes
+        What is to be known of the market: bars that are missing, marks that are last prices, files that are no table.
     """
 
     file: Path | None
@@ -54,6 +60,7 @@ class Exported:
     known: dict[str, float]
     left_out: dict[str, str]
     declarations: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
@@ -65,6 +72,7 @@ class Exported:
             "last": self.last,
             "features": [one | {"known": self.known[one["name"]]} for one in self.declarations],
             "left_out": self.left_out,
+            "notes": list(self.notes),
             "version": __version__,
         }
 
@@ -103,10 +111,17 @@ def export_features(
     with _written(out) as write:
         for number, table in enumerate(chain([first], blocks)):
             frame = live.run(table, _wanted(counted.bars, len(table), every))
-            counted.add(frame, len(table))
+            counted.add(frame, table)
             write(frame)
-            say(f"block {number + 1}, {str(table.times[-1])[:10]}: {counted.rows:,} rows")
-    return counted.exported(out, live, dict(choice.left_out))
+            if number % SAID_EVERY == 0:
+                say(f"{str(table.times[-1])[:10]}: {counted.rows:,} rows")
+    return counted.exported(out, live, dict(choice.left_out), _told_of(market, first))
+
+
+def _told_of(market: Path, table: BarTable) -> list[str]:
+    other = unread_files(market)
+    notes = [f"not a table of a market folder, not read: {', '.join(other)}"] if other else []
+    return notes if "mark_close" in table.columns else [*notes, "no mark table: marks are last prices"]
 
 
 def _wanted(done: int, bars: int, every: int) -> IntArray:
@@ -122,23 +137,28 @@ class _Counted:
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names, self.bars, self.rows = names, 0, 0
         self.known = np.zeros(len(names))
+        self.missing: dict[str, int] = {}
         self.instants: list[np.datetime64] = []
 
-    def add(self, frame: FeatureFrame, bars: int) -> None:
+    def add(self, frame: FeatureFrame, table: BarTable) -> None:
         """Count a block."""
-        self.bars += bars
+        self.bars += len(table)
+        for symbol, missing in zip(table.symbols, np.isnan(table.columns["close"]).sum(axis=0), strict=True):
+            self.missing[symbol] = self.missing.get(symbol, 0) + int(missing)
         self.rows += frame.values.shape[0] * frame.values.shape[1]
         self.known += (~np.isnan(frame.values)).sum(axis=(0, 1))
         if len(frame):
             self.instants = [*self.instants[:1], frame.times[0], frame.times[-1]]
 
-    def exported(self, out: Path | None, live: LiveFeatures, left_out: dict[str, str]) -> Exported:
+    def exported(self, out: Path | None, live: LiveFeatures, left_out: dict[str, str], notes: list[str]) -> Exported:
         """What the counting came to."""
         shares = self.known / max(self.rows, 1)
         told = tuple(vars(one) | {"inputs": list(one.inputs)} for one in live.features.declarations)
         first, last = (str(self.instants[k])[:19] if self.instants else "" for k in (0, -1))
         known = {name: float(share) for name, share in zip(self.names, shares, strict=True)}
-        return Exported(out, live.symbols, self.rows, first, last, known, left_out, told)
+        gaps = ", ".join(f"{symbol} {count:,}" for symbol, count in self.missing.items() if count)
+        notes = [*notes, f"bars missing, before the first too: {gaps}"] if gaps else notes
+        return Exported(out, live.symbols, self.rows, first, last, known, left_out, told, tuple(notes))
 
 
 @contextmanager

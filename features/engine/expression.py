@@ -78,12 +78,14 @@ class Expression(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **options: object) -> Any:
         if method != "__call__" or options:
             return NotImplemented
-        if ufunc is np.square or (ufunc is np.power and isinstance(inputs[1], int | float) and inputs[1] == 2):
+        if ufunc is np.square or (ufunc is np.power and _is(inputs[1], 2.0)):
             return Expression("multiply", (as_expression(inputs[0]),) * 2)
+        if ufunc is np.power and _is(inputs[1], 0.5):
+            return Expression("sqrt", (as_expression(inputs[0]),))
         if ufunc is np.positive:
             return as_expression(inputs[0])
         if ufunc not in UFUNCS:
-            return NotImplemented
+            raise InputError("a formula does not know this NumPy function", column="function", value=ufunc.__name__)
         return Expression(UFUNCS[ufunc], tuple(as_expression(value) for value in inputs))
 
     def __array_function__(
@@ -91,7 +93,7 @@ class Expression(NDArrayOperatorsMixin):
     ) -> Any:
         if function is np.where and len(args) == 3 and not options:
             return Expression("where", tuple(as_expression(value) for value in args))
-        return NotImplemented
+        raise InputError("a formula does not know this NumPy function", column="function", value=function.__name__)
 
     def __bool__(self) -> bool:
         raise InputError("a formula has no truth value: write &, |, ~, np.where, np.maximum", value=str(self))
@@ -103,6 +105,10 @@ class Expression(NDArrayOperatorsMixin):
         return f"{self.operation}({', '.join(shown + ([f'{self.parameter:g}'] if self.parameter else []))})"
 
     __repr__ = __str__
+
+
+def _is(value: object, number: float) -> bool:
+    return isinstance(value, int | float) and value == number
 
 
 def column(name: str) -> FloatArray:

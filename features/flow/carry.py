@@ -8,28 +8,31 @@ from ...riskcore.arrays import FloatArray
 from ..engine.operations import lagged, last_known, rolling, rolling_mean
 
 
-def funding_charged(rate: FloatArray, window: int) -> FloatArray:
+def funding_charged(rate: FloatArray, close: FloatArray, window: int) -> FloatArray:
     """Funding charged over a trailing window of bars, as a fraction of notional.
 
     Parameters
     ----------
     rate
         Rate charged at each bar's open, NaN where none was, shape (T, n).
+    close
+        Price of each bar: tells a bar without a charge from one that is missing.
     window
         Bars.
 
     Returns
     -------
     FloatArray
-        Shape (T, n); NaN where the window has fewer bars or saw no charge.
+        Shape (T, n); NaN where a bar of the window is missing, or it saw no charge.
 
     Examples
     --------
-    >>> funding_charged(np.array([[0.0001], [np.nan], [0.0003]]), 3)[-1].round(6).tolist()
+    >>> rate = np.array([[0.0001], [np.nan], [0.0003]])
+    >>> funding_charged(rate, np.ones((3, 1)), 3)[-1].round(6).tolist()
     [0.0004]
     """
     charged = ~np.isnan(rate)
-    total = rolling(np.where(charged, rate, 0.0), window)
+    total = rolling(np.where(np.isnan(close), np.nan, np.where(charged, rate, 0.0)), window)
     return np.where(rolling(np.where(charged, 1.0, 0.0), window) > 0.0, total, np.nan)
 
 

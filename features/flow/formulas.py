@@ -60,17 +60,19 @@ def _windows(hours: dict[str, float], bar_hours: float) -> Iterator[tuple[str, i
 
 
 def _funding(bar_hours: float) -> Formulas:
-    rate = column("funding_rate")
+    rate, close = column("funding_rate"), column("close")
     for name, window in _windows({"24h": DAY, "7d": WEEK}, bar_hours):
-        value = annualised_funding(rate, window, bar_hours)
+        value = annualised_funding(rate, close, window, bar_hours)
         said = f"Funding charged over {name}, brought to a year"
         yield Formula(f"funding_annualised_{name}", value, said, YEARLY)
         if name == "24h":
             said = "Standard deviation over coins of the funding charged over 24h, brought to a year"
             yield Formula("funding_dispersion_24h", dispersion(value), said, YEARLY)
     if window := _window(MONTH, bar_hours):
-        yield Formula("funding_30d", funding_charged(rate, window), "Funding charged over 30d", "fraction of notional")
-        day = annualised_funding(rate, max(_window(DAY, bar_hours), 1), bar_hours)
+        yield Formula(
+            "funding_30d", funding_charged(rate, close, window), "Funding charged over 30d", "fraction of notional"
+        )
+        day = annualised_funding(rate, close, max(_window(DAY, bar_hours), 1), bar_hours)
         score = past_score(day, window, LEAST_FUNDING_SPREAD)
         said = "Funding charged over 24h against its own 30d before"
         yield Formula("funding_score_30d", score, said, SIGMAS)
@@ -158,7 +160,7 @@ def _crowding(bar_hours: float) -> Formulas:
     day, month = max(_window(DAY, bar_hours), 1), _window(MONTH, bar_hours)
     if not month:
         return
-    funding = annualised_funding(column("funding_rate"), day, bar_hours)
+    funding = annualised_funding(column("funding_rate"), column("close"), day, bar_hours)
     over = premium(column("last_close"), column("spot_close"))
     side = crowded_side(past_score(funding, month, LEAST_FUNDING_SPREAD), past_score(over, month))
     said = "Which side pays to be in: mean of the capped scores of funding and premium, positive where longs do"

@@ -11,7 +11,7 @@ from .carry import funding_charged
 YEAR_HOURS = 8760.0
 
 
-def annualised_funding(rate: FloatArray, window: int, bar_hours: float) -> FloatArray:
+def annualised_funding(rate: FloatArray, close: FloatArray, window: int, bar_hours: float) -> FloatArray:
     """Funding charged over a trailing window, as a fraction of notional a year of 365 days.
 
     What was charged is divided by the time it was charged for, so venues that charge every hour, four or eight hours
@@ -21,6 +21,8 @@ def annualised_funding(rate: FloatArray, window: int, bar_hours: float) -> Float
     ----------
     rate
         Charged within each bar, fraction of notional, NaN where none was, shape (T, n).
+    close
+        Price of each bar, NaN where the bar is missing.
     window
         Bars.
     bar_hours
@@ -38,10 +40,10 @@ def annualised_funding(rate: FloatArray, window: int, bar_hours: float) -> Float
     >>> eight = np.full((8, 1), np.nan)
     >>> eight[3] = 0.0001
     >>> hourly = np.full((8, 1), 0.0001 / 8)
-    >>> [annualised_funding(rate, 8, 1.0)[-1].round(6).tolist() for rate in (eight, hourly)]
+    >>> [annualised_funding(rate, np.ones((8, 1)), 8, 1.0)[-1].round(6).tolist() for rate in (eight, hourly)]
     [[0.1095], [0.1095]]
     """
-    return funding_charged(rate, window) * (YEAR_HOURS / (window * bar_hours))
+    return funding_charged(rate, close, window) * (YEAR_HOURS / (window * bar_hours))
 
 
 def dispersion(values: FloatArray) -> FloatArray:

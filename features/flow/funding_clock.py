@@ -35,6 +35,8 @@ class FundingClockStep:
         Least standard deviation of the past, fraction a year: venues hold the rate at a constant for weeks.
     interest, damping
         Of the venue's formula, fractions for eight hours; see `predicted_rate`.
+    spot
+        Whether the market has spot prices: the next rate is estimated from them.
 
     Notes
     -----
@@ -66,11 +68,12 @@ class FundingClockStep:
     least_spread: float = 0.01
     interest: float = 0.0001
     damping: float = 0.0005
+    spot: bool = True
 
     @property
     def declarations(self) -> tuple[Declaration, ...]:
-        """Interval, hours to the next charge, annualised last rate, its score, and the next rate."""
-        return (
+        """Interval, hours to the next charge, annualised last rate, its score, and with spot prices the next rate."""
+        told = (
             Declaration(
                 "funding_interval_hours",
                 "Hours between charges, inferred from the last three",
@@ -113,6 +116,7 @@ class FundingClockStep:
                 "Binance, Introduction to Futures Funding Rates",
             ),
         )
+        return told if self.spot else told[:-1]
 
     def start(self, symbols: tuple[str, ...]) -> State:
         """No charge seen."""
@@ -131,6 +135,10 @@ class FundingClockStep:
         for name in ("premium", "premium_weight", "bars"):
             state[name] = np.where(charged, 0.0, state[name])
         state["bars"] += 1.0
+        if self.spot:
+            self._note_premium(state, row)
+
+    def _note_premium(self, state: State, row: BarRow) -> None:
         premium = row[PRICES[0]] / row[PRICES[1]] - 1.0
         known = ~np.isnan(premium)
         # the venue's average gives later minutes more weight: 1, 2, ..., n
@@ -168,18 +176,18 @@ class FundingClockStep:
         return np.fmin(state["gap"], state["gap_before"])
 
     def read(self, state: State) -> FloatArray:
-        """The five features, in the order of the declarations."""
+        """The features, in the order of the declarations."""
         interval = self._interval(state)
         interval = np.where(state["since"] <= self.known_hours, interval, np.nan)
         left = interval - state["since"]
-        weight = np.where(state["premium_weight"] > 0.0, state["premium_weight"], np.nan)
-        following = predicted_rate(state["premium"] / weight, self.interest, damping=self.damping, hours=interval)
-        return np.column_stack(
-            (
-                interval,
-                np.where(left >= 0.0, left, np.nan),
-                state["rate"] * (YEAR_HOURS / interval),
-                np.where(np.isnan(interval), np.nan, state["score"]),
-                following,
-            )
-        )
+        told = [
+            interval,
+            np.where(left >= 0.0, left, np.nan),
+            state["rate"] * (YEAR_HOURS / interval),
+            np.where(np.isnan(interval), np.nan, state["score"]),
+        ]
+        if self.spot:
+            weight = np.where(state["premium_weight"] > 0.0, state["premium_weight"], np.nan)
+            premium = state["premium"] / weight
+            told.append(predicted_rate(premium, self.interest, damping=self.damping, hours=interval))
+        return np.column_stack(told)
