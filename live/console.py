@@ -58,7 +58,8 @@ def show_imported(report: ImportReport, folder: Path) -> None:
     for file in report.files:
         for note in file.notes if file.outcome == "imported" else ():
             console.print(escape(f"note: {file.file.name}: {note}"), highlight=False)
-    console.print(escape(f"stored in {folder}"), highlight=False, soft_wrap=True)
+    stored = f"stored in {folder}" if report.new_rows else "nothing new: nothing was stored"
+    console.print(escape(stored), highlight=False, soft_wrap=True)
 
 
 def _minute(milliseconds: int | None) -> str:

@@ -126,6 +126,22 @@ def test_archives_are_imported_and_a_refused_file_is_told(monkeypatch, capsys, t
     assert len(read_stored(tmp_path / "store", "perp")) == 48
 
 
+def test_an_import_says_stored_only_where_rows_were(monkeypatch, capsys, tmp_path):
+    """The README's command: a file on its own needs --kind; refused or known already, nothing is stored."""
+    opened = milliseconds("2024-01-01")
+    lines = [KLINE_HEADER, *(kline(opened + hour * HOUR) for hour in range(24))]
+    file = tmp_path / "BTCUSDT-1h-2024-01-01.zip"
+    write_zip(file, lines)
+    ends = []
+    for kind in ((), ("--kind", "um/klines"), ("--kind", "um/klines")):
+        monkeypatch.setattr(sys, "argv", ["margincast", "import", str(file), *kind, "--out", str(tmp_path / "store")])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        out, _ = capsys.readouterr()
+        ends.append((int(ended.value.code or 0), "stored in" in out, "nothing was stored" in out))
+    assert ends == [(1, False, True), (0, True, False), (0, False, True)]
+
+
 def test_a_fetch_goes_on_where_an_archive_ends(run, tmp_path, monkeypatch, capsys):
     """The archive's last bar is the venue's: the same row, not a contradiction."""
     rows = [row for row in recorded("binanceusdm", "klines_BTCUSDT_1h") if row[0] < milliseconds("2024-01-02")]
