@@ -53,6 +53,11 @@ class Exchange:
     sleep, clock
         Waiting, seconds, and the time, seconds since 1970; given for tests.
 
+    Attributes
+    ----------
+    on_wait
+        Told of each passing failure, with its reason and the wait before the next try.
+
     Notes
     -----
     ccxt returns the text of a reply it cannot read as JSON as if it were the reply; here that is a failure which is
@@ -63,6 +68,7 @@ class Exchange:
     def __init__(self, api: Any, patience: Patience, sleep: Sleep, clock: Clock) -> None:
         self.api, self.patience = api, patience
         self._sleep, self._clock = sleep, clock
+        self.on_wait: Callable[[str], None] = lambda line: None
         self._errors = importlib.import_module("ccxt")
         self._reply, self._bytes = Reply(None, {}), hashlib.sha256()
         self._skew: float | None = None
@@ -164,7 +170,9 @@ class Exchange:
         asked = retry_after(self._reply.headers, self._clock())
         if asked is not None and asked > self.patience.longest_asked:
             raise VenueError(f"{said} (it asks to wait {asked:g} s: try again later)") from failure
-        self._sleep(self.patience.wait(failures) if asked is None else asked)
+        wait = self.patience.wait(failures) if asked is None else asked
+        self.on_wait(f"{said}: asked again in {wait:g} s, try {failures + 1} of {self.patience.tries}")
+        self._sleep(wait)
 
 
 def open_exchange(
@@ -238,5 +246,17 @@ def _is_json(text: Any) -> bool:
 
 
 def _one_line(failure: Exception) -> str:
-    text = " ".join(str(failure).split())
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    text, reason = " ".join(str(failure).split()), _line_failure(failure)
+    text = text if len(text) <= 200 else f"{text[:200]}..."
+    return f"{text}: {reason}" if reason else text
+
+
+def _line_failure(failure: BaseException | None) -> str | None:
+    """What the system said of a connection that failed, such as "Connection refused"; ccxt leaves it to the causes."""
+    while failure is not None:
+        if isinstance(failure, TimeoutError):
+            return "timed out"
+        if isinstance(failure, OSError) and failure.strerror:
+            return failure.strerror
+        failure = failure.__cause__ or failure.__context__
+    return None

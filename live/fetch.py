@@ -35,7 +35,7 @@ def fetch(plan: FetchPlan, exchange: Exchange, folder: str | Path, *, say: Say, 
     folder
         The store, see `training.table_store`.
     say
-        Told once for each table and symbol.
+        Told once for each table and symbol, and of each failure that is waited out.
     show
         Told how far the table is, page by page.
 
@@ -47,6 +47,7 @@ def fetch(plan: FetchPlan, exchange: Exchange, folder: str | Path, *, say: Say, 
         The venue refused or kept failing. What was read before is stored.
     """
     store, rows = TableStore(folder), []
+    exchange.on_wait = say
     markets = exchange.call("load_markets")
     named = plan.tables != ("account",)
     chosen = listings(markets, plan.symbols, plan.quote, exchange.name) if named else ()

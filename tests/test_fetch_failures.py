@@ -1,6 +1,7 @@
 """A venue that limits, fails, babbles or lies: waited out, or refused with the reason; what was stored stays whole."""
 
 import json
+import socket
 
 import numpy as np
 import pytest
@@ -42,6 +43,24 @@ def test_a_limit_is_waited_out_as_long_as_the_venue_asks(status, tmp_path):
         venue.faults = [Fault("klines", status, '{"code":-1003,"msg":"Too many requests"}', {"Retry-After": "37"})]
         report = run(venue, tmp_path)
     assert waits(time) == [37.0] and report.rows[0].new == 72
+
+
+def test_each_try_at_a_dead_address_is_said_with_its_reason(tmp_path):
+    """Bound but not listening: the system refuses every connection."""
+    time, said = Time(), []
+    with socket.socket() as dead:
+        dead.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{dead.getsockname()[1]}"
+        with (
+            open_exchange("binanceusdm", base_url=url, sleep=time.sleep, clock=time.clock) as exchange,
+            pytest.raises(VenueError, match="Connection refused .gave up after") as ended,
+        ):
+            plan = FetchPlan(("BTC",), ("perp",), MIDNIGHT)
+            fetch(plan, exchange, tmp_path, say=said.append, show=lambda step: None)
+    assert "\n" not in str(ended.value) and f"{url}/fapi/v1/exchangeInfo" in str(ended.value)
+    assert all("Connection refused" in line for line in said)
+    ends = [f"asked again in {2**k} s, try {k + 2} of {TRIES}" for k in range(TRIES - 1)]
+    assert [line.rpartition(": ")[2] for line in said] == ends
 
 
 def test_without_a_word_the_wait_doubles(tmp_path):
