@@ -1,5 +1,6 @@
 """The 131 real accounts of 2023: positions against the official figures, liquidations found or accounted for."""
 
+import datetime as dt
 import importlib.util
 import io
 import os
@@ -17,6 +18,7 @@ from margincast.features.accounts.events import Kind
 from margincast.features.accounts.faults import Fault, history_faults
 from margincast.features.accounts.rebuild import apply_events, balances, rebuild, start_accounts, states_at
 from margincast.features.engine.step import run_step
+from margincast.riskcore.rulebook_file import load_rulebook
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -145,6 +147,16 @@ def test_the_page_has_the_tables_that_the_script_prints(script, study, judged, a
         script.alarm_table(alarms),
     ):
         assert table in page, f"docs/real_accounts.md lacks:\n{table}"
+
+
+def test_the_page_names_the_rule_book_by_a_call_that_finds_it():
+    """Of the file that the script's tables are made with; the newest rules of the venue are others."""
+    page = PAGE.read_text(encoding="utf-8")
+    call, since = re.search(r"`(load_rulebook\(.*?\))`, in force from (\S+):", page).groups()
+    rules = eval(call, {"load_rulebook": load_rulebook, "dt": dt})
+    assert rules.effective_from == dt.date.fromisoformat(since)
+    assert call in (ROOT / "benchmarks" / "real_accounts.py").read_text(encoding="utf-8")
+    assert float(rules.schedule_of("BTC").maintenance(10_000.0)) == pytest.approx(100.0)
 
 
 @needs_data
