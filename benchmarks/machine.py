@@ -72,7 +72,7 @@ def say_goals(goals: dict[str, tuple[float, float]], quick: bool) -> dict[str, A
     """Print each ratio beside its goal, and whether all are met; the same as a dict."""
     met = {name: ratio >= goal for name, (ratio, goal) in goals.items()}
     for name, (ratio, goal) in goals.items():
-        print(f"  {name}: {ratio:,.0f}x, goal {goal:,.0f}x: {'pass' if met[name] else 'short'}")
+        print(f"  {name}: {ratio:,.1f}x, goal {goal:,.0f}x: {'pass' if met[name] else 'short'}")
     print(f"goals: {'not judged at this size' if quick else 'pass' if all(met.values()) else 'short'}")
     return {name: {"ratio": ratio, "goal": goal, "met": met[name]} for name, (ratio, goal) in goals.items()}
 
