@@ -92,6 +92,7 @@ def run_bars(
     floats: FloatArray,
     first: int,
     inputs: FloatArray,
+    bars: int,
     outputs: IntArray,
     wanted: IntArray,
     out: FloatArray,
@@ -103,15 +104,15 @@ def run_bars(
     code, numbers, registers, floats, first
         As in `run_block`; the registers hold one block.
     inputs
-        Bars of the columns the program reads, its first registers, shape (n_inputs, bars, n_symbols).
+        Bars of the columns the program reads, its first registers, shape (n_inputs, at least `bars`, n_symbols).
     outputs
         Registers to give out, shape (n_outputs,).
     wanted
         Bars after which they are given out, rising, shape (m,).
     out
-        Is filled, shape (n_outputs, m, n_symbols).
+        Is filled, shape (m, n_outputs, n_symbols).
     """
-    _, bars, symbols = inputs.shape
+    symbols = inputs.shape[2]
     block, done = registers.shape[1] // symbols, 0
     for start in range(0, bars, block):
         rows = min(block, bars - start)
@@ -123,5 +124,5 @@ def run_bars(
         while done < len(wanted) and wanted[done] < start + rows:
             for place in range(len(outputs)):
                 for i in range(symbols):
-                    out[place, done, i] = registers[outputs[place], (wanted[done] - start) * symbols + i]
+                    out[done, place, i] = registers[outputs[place], (wanted[done] - start) * symbols + i]
             done += 1

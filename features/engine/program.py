@@ -14,11 +14,12 @@ from .bars import BarRow, BarTable, ColumnMatrix, nanoseconds
 from .expression import Expression, as_expression, walk
 from .formula import Formula
 from .instructions import LANES, LENGTH, NUMBERS, OPERATION, OUT, RING, STATE, WINDOW, A, B, C, Code
-from .kernel import run_bars, run_block
+from .kernel import run_bars
 from .step import Declaration, State, require_rows
 
 BLOCK_NUMBERS = 1024
 """Numbers in a register of a batch: few enough to stay in the cache, many enough to hide the dispatch."""
+ONLY_ROW = np.zeros(1, np.int64)
 CHUNK = 1024
 """Bars whose columns are brought together at a time."""
 NEVER = int(np.iinfo(np.int64).min)
@@ -106,13 +107,8 @@ class Program:
         InputError
             The bar does not follow the one before it. A bar that is missing comes as a row of NaN.
         """
-        n, values = state["values"].shape[1], _matrix_of(row.values, self.inputs)
-        number = self._follow(state, row.opened, 1)
-        registers = self._taken(n, 1)
-        registers[: len(self.inputs), :n] = values
-        run_block(self.code(n), self._assembly.numbers, registers, state["floats"], number, 1, n)
-        np.take(registers[:, :n], self._assembly.outputs, axis=0, out=state["values"])
-        self._scratch[1] = registers
+        inputs = _matrix_of(row.values, self.inputs)[:, None]
+        self._run(state, row.opened, inputs, 1, ONLY_ROW, state["values"][None])
 
     def read(self, state: State) -> FloatArray:
         """Values after the last bar, shape (n_symbols, n_features)."""
@@ -131,34 +127,32 @@ class Program:
         require_rows(at, len(table))
         if nanoseconds(table.step) != self.bar:
             raise InputError(f"bars must be {self.bar / 3.6e12:g} hours long", column="step", value=str(table.step))
-        n = len(table.symbols)
-        out = np.empty((len(self.declarations), len(at), n))
-        out[:, : np.searchsorted(at, 0, "right")] = state["values"][:, None]
+        n, rows = len(table.symbols), np.append(at, len(table)) if not len(at) or at[-1] < len(table) else at
+        out = np.empty((len(rows), len(self.declarations), n))
+        out[: np.searchsorted(rows, 0, "right")] = state["values"]
         inputs = np.empty((len(self.inputs), CHUNK, n))
         for first in range(0, len(table), CHUNK):
-            last = min(first + CHUNK, len(table))
+            bars = min(CHUNK, len(table) - first)
             for place, name in enumerate(self.inputs):
-                inputs[place, : last - first] = table.columns[name][first:last]
-            low, high = np.searchsorted(at, [first + 1, last + 1])
-            wanted = at[low:high] - first - 1
-            self._chunk(state, table.times[first], inputs[:, : last - first], wanted, out[:, low:high])
-        return np.moveaxis(out, 0, 2)
+                inputs[place, :bars] = table.columns[name][first : first + bars]
+            low, high = np.searchsorted(rows, [first + 1, first + bars + 1])
+            self._run(state, table.times[first], inputs, bars, rows[low:high] - first - 1, out[low:high])
+        state["values"][:] = out[-1]
+        return np.moveaxis(out, 1, 2)[: len(at)]
 
-    def _chunk(
-        self, state: State, opened: np.datetime64, inputs: FloatArray, wanted: IntArray, out: FloatArray
+    def _run(
+        self, state: State, opened: np.datetime64, inputs: FloatArray, bars: int, wanted: IntArray, out: FloatArray
     ) -> None:
-        _, bars, n = inputs.shape
-        number, rows = self._follow(state, opened, bars), max(1, BLOCK_NUMBERS // n)
-        registers, outputs = self._taken(n, rows), self._assembly.outputs
-        numbers, floats = self._assembly.numbers, state["floats"]
-        run_bars(self.code(n), numbers, registers, floats, number, inputs, outputs, wanted, out)
-        last = (bars - 1) % (registers.shape[1] // n) * n
-        np.take(registers[:, last : last + n], outputs, axis=0, out=state["values"])
+        n = inputs.shape[2]
+        number, rows = self._follow(state, opened, bars), max(1, BLOCK_NUMBERS // n) if bars > 1 else 1
+        registers, assembly = self._taken(n, rows), self._assembly
+        floats = state["floats"]
+        run_bars(self.code(n), assembly.numbers, registers, floats, number, inputs, bars, assembly.outputs, wanted, out)
         self._scratch[rows] = registers
 
     def _follow(self, state: State, opened: np.datetime64, count: int) -> int:
         """Number of a bar, the first of `count` that follow what the state has seen."""
-        instant, last = int(opened.astype("datetime64[ns]").astype(np.int64)), int(state["last"][0])
+        instant, last = int(opened.astype("datetime64[ns]").view(np.int64)), int(state["last"][0])
         if instant == NEVER or last not in (NEVER, instant - self.bar):
             raise InputError("a bar must follow the one before it", column="opened", value=str(opened))
         state["last"][0] = instant + (count - 1) * self.bar
