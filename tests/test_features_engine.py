@@ -26,7 +26,7 @@ from margincast.features.engine.operations import (
 )
 from margincast.features.engine.program import Program
 from margincast.features.engine.selected import Selected
-from margincast.features.engine.step import run_step
+from margincast.features.engine.step import run_on, run_step
 from margincast.features.families import PANEL, FormulaBars
 from margincast.riskcore.errors import InputError
 
@@ -255,7 +255,7 @@ def test_a_batch_is_gone_on_with_as_a_stream():
     whole = run_step(program, table, np.arange(301))
     state = program.start(table.symbols)
     first = table.part(0, 200)
-    program.run(state, first, np.zeros(0, np.int64))
+    run_on(program, state, first, np.zeros(0, np.int64))
     for bar in range(200, 300):
         program.update(state, table.row(bar))
         assert step_parity.same(program.read(state), whole[bar + 1]).all()

@@ -68,7 +68,7 @@ class BlockStep(ABC):
         self.advance(state, Block(closed, {name: _one_row(row, name) for name in self.inputs}))
 
     def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
-        """Go on from a state over a table, see `run_on`; the state is then that after its last bar.
+        """Go on from a state over a table, see `run_on`, which asks for the row after the last bar too.
 
         Raises
         ------
@@ -80,13 +80,12 @@ class BlockStep(ABC):
                 raise InputError("the bars lack a column that a feature reads", column=name)
         closed, done = (table.times + table.step).view(np.int64), 0
         out = np.full((len(at), len(table.symbols), len(self.declarations)), np.nan)
-        for place, bar in enumerate([*np.asarray(at).tolist(), len(table)]):
+        for place, bar in enumerate(at.tolist()):
             if bar > done:
                 columns = {name: table.columns[name][done:bar] for name in self.inputs}
                 self.advance(state, Block(closed[done:bar], columns))
                 done = bar
-            if place < len(at):
-                out[place] = self.read(state)
+            out[place] = self.read(state)
         return out
 
 

@@ -15,7 +15,7 @@ from .expression import Expression, as_expression, walk
 from .formula import Formula
 from .instructions import LANES, LENGTH, NUMBERS, OPERATION, OUT, RING, STATE, WINDOW, A, B, C, Code
 from .kernel import run_bars
-from .step import Declaration, State, require_rows
+from .step import Declaration, State
 
 BLOCK_NUMBERS = 1024
 """Numbers in a register of a batch: few enough to stay in the cache, many enough to hide the dispatch."""
@@ -115,30 +115,27 @@ class Program:
         return state["values"].T.copy()
 
     def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
-        """Take in a whole table after what the state has seen, and return the rows wanted, as in `run_step`.
-
-        Row i of the result's `at` counts from the table's first bar; row 0 is what the state said before it.
+        """Go on from a state over a table, see `run_on`, which asks for the row after the last bar too.
 
         Raises
         ------
         InputError
-            Bars of another length, bars that do not follow those before them, rows that the table does not have.
+            Bars of another length, or that do not follow those before them.
         """
-        require_rows(at, len(table))
         if nanoseconds(table.step) != self.bar:
             raise InputError(f"bars must be {self.bar / 3.6e12:g} hours long", column="step", value=str(table.step))
-        n, rows = len(table.symbols), np.append(at, len(table)) if not len(at) or at[-1] < len(table) else at
-        out = np.empty((len(rows), len(self.declarations), n))
-        out[: np.searchsorted(rows, 0, "right")] = state["values"]
+        n = len(table.symbols)
+        out = np.empty((len(at), len(self.declarations), n))
+        out[: np.searchsorted(at, 0, "right")] = state["values"]
         inputs = np.empty((len(self.inputs), CHUNK, n))
         for first in range(0, len(table), CHUNK):
             bars = min(CHUNK, len(table) - first)
             for place, name in enumerate(self.inputs):
                 inputs[place, :bars] = table.columns[name][first : first + bars]
-            low, high = np.searchsorted(rows, [first + 1, first + bars + 1])
-            self._run(state, table.times[first], inputs, bars, rows[low:high] - first - 1, out[low:high])
+            low, high = np.searchsorted(at, [first + 1, first + bars + 1])
+            self._run(state, table.times[first], inputs, bars, at[low:high] - first - 1, out[low:high])
         state["values"][:] = out[-1]
-        return np.moveaxis(out, 1, 2)[: len(at)]
+        return np.moveaxis(out, 1, 2)
 
     def _run(
         self, state: State, opened: np.datetime64, inputs: FloatArray, bars: int, wanted: IntArray, out: FloatArray
