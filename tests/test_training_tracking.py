@@ -9,8 +9,9 @@ import pytest
 import small_market as small
 
 from margincast.riskcore.errors import InputError, MargincastError
+from margincast.training.mlflow_store import default_tracking_uri
 from margincast.training.store import load_state, save_state, state_hash
-from margincast.training.tracking import default_tracking_uri, fetch_model, log_run
+from margincast.training.tracking import fetch_model, log_run
 from margincast.training.train import load_model, train_model
 
 pytestmark = [
@@ -82,7 +83,7 @@ def test_runs_keep_their_settings_figures_and_documents(store):
 
 
 @pytest.mark.parametrize(
-    "address", ["models:/margincast/9", "models:/other/1", "margincast@challenger", "nobody@champion"]
+    "address", ["models:/margincast/9", "models:/other/1", "margincast@previous", "nobody@champion"]
 )
 def test_an_unknown_model_is_said_in_one_line(store, tmp_path, address):
     with pytest.raises(MargincastError, match="no such model") as caught:

@@ -21,8 +21,8 @@ from .forecaster import LiquidationForecaster
 from .market_view import view_market
 from .provenance import book_stamp, rules_record
 from .reasons import explain
+from .registry import CHAMPION
 from .score import Scorer, warnings_of
-from .tracking import CHAMPION
 from .train import load_model
 
 Say = Callable[[str], None]
