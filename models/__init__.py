@@ -1,7 +1,7 @@
 """Estimators: arrays in, probabilities or quantiles out. None scores itself."""
 
 from .account_boosting import AccountBooster
-from .calibration import BetaCalibration
+from .calibration import BetaCalibration, Calibrator, PlattScaling, TemperatureScaling
 from .climatology import Climatology
 from .historical import FilteredHistorical, TouchFrequency
 from .liquidation_cost import execution_cost
@@ -11,14 +11,18 @@ from .margin_quantiles import FilteredHistorical as FilteredHistoricalMargin
 from .paths import PathLibrary, breach_probability, collect_paths
 from .procyclicality import LongFloor, StepLimit, StressBuffer, StressWeight, Tempered
 from .reflection import EwmaReflection, touch_probability
+from .rolling_calibration import RollingCalibration
 from .sample import AccountSample, ScaleField
 from .scale import HarScale, LearnedScale
+from .stress_weights import stress_weights
+from .venn_abers import VennAbers
 
 __all__ = [
     "AccountBooster",
     "AccountSample",
     "AdaptiveConformal",
     "BetaCalibration",
+    "Calibrator",
     "Climatology",
     "EwmaNormal",
     "EwmaReflection",
@@ -30,17 +34,22 @@ __all__ = [
     "LongFloor",
     "LossSeries",
     "PathLibrary",
+    "PlattScaling",
     "QuantileModel",
+    "RollingCalibration",
     "RollingConformal",
     "ScaleField",
     "StaticRate",
     "StepLimit",
     "StressBuffer",
     "StressWeight",
+    "TemperatureScaling",
     "Tempered",
     "TouchFrequency",
+    "VennAbers",
     "breach_probability",
     "collect_paths",
     "execution_cost",
+    "stress_weights",
     "touch_probability",
 ]
