@@ -3,6 +3,7 @@
 from .account_boosting import AccountBooster
 from .calibration import BetaCalibration, Calibrator, PlattScaling, TemperatureScaling
 from .climatology import Climatology
+from .closing_cost import DepthLadder, depth_closing_cost
 from .historical import FilteredHistorical, TouchFrequency
 from .liquidation_cost import execution_cost
 from .margin_conformal import AdaptiveConformal, RollingConformal
@@ -14,6 +15,9 @@ from .reflection import EwmaReflection, touch_probability
 from .rolling_calibration import RollingCalibration
 from .sample import AccountSample, ScaleField
 from .scale import HarScale, LearnedScale
+from .scenario_passage import ScenarioPassage, option_scenario_passage, passage_by_evaluation, scenario_passage
+from .scenario_paths import ScenarioPaths, funding_ahead, scenario_paths
+from .severity import Severity, equity_weights, linear_severity, severity_of
 from .stress_weights import stress_weights
 from .venn_abers import VennAbers
 
@@ -24,6 +28,7 @@ __all__ = [
     "BetaCalibration",
     "Calibrator",
     "Climatology",
+    "DepthLadder",
     "EwmaNormal",
     "EwmaReflection",
     "FilteredHistorical",
@@ -39,6 +44,9 @@ __all__ = [
     "RollingCalibration",
     "RollingConformal",
     "ScaleField",
+    "ScenarioPassage",
+    "ScenarioPaths",
+    "Severity",
     "StaticRate",
     "StepLimit",
     "StressBuffer",
@@ -49,7 +57,16 @@ __all__ = [
     "VennAbers",
     "breach_probability",
     "collect_paths",
+    "depth_closing_cost",
+    "equity_weights",
     "execution_cost",
+    "funding_ahead",
+    "linear_severity",
+    "option_scenario_passage",
+    "passage_by_evaluation",
+    "scenario_passage",
+    "scenario_paths",
+    "severity_of",
     "stress_weights",
     "touch_probability",
 ]
