@@ -71,19 +71,61 @@ def simulated_dataset(
 
     No label looks at a bar from `last_bar` on.
     """
-    latest = last_bar - horizons[-1] + 1
     population = simulate_accounts(
         view.history,
         rules,
         accounts=accounts,
         first_bar=first_bar,
-        last_bar=latest,
+        last_bar=latest_bar(last_bar, horizons),
         horizons=horizons,
         seed=seed,
         spec=spec,
     )
-    sample = sample_of(view, population.book, population.bar, rules, horizons)
-    outcome = first_passage(population.book, view.pyramid, rules, population.bar, horizon=horizons[-1], threads=threads)
+    return labelled_dataset(view, rules, horizons, population.book, population.bar, threads=threads)
+
+
+def latest_bar(last_bar: int, horizons: tuple[int, ...]) -> int:
+    """The bar before which accounts are seen so that no label looks at a bar from `last_bar` on.
+
+    Examples
+    --------
+    An account seen at bar 96 lives through bars 96 to 99 in the next four:
+
+    >>> latest_bar(100, (1, 4))
+    97
+    """
+    return last_bar - horizons[-1] + 1
+
+
+def labelled_dataset(
+    view: MarketView,
+    rules: RuleBook,
+    horizons: tuple[int, ...],
+    book: AccountBook,
+    bar: IntArray,
+    *,
+    threads: int = 1,
+) -> Dataset:
+    """What was known of pools at the bars they are seen at, and what became of them; each row stands on its own.
+
+    Parameters
+    ----------
+    view, rules
+        The market and the rules that margin the pools.
+    horizons
+        In bars, rising.
+    book, bar
+        The pools, and the bar at whose open each is seen, shape (n_pools,).
+    threads
+        Change no result.
+
+    Raises
+    ------
+    InputError
+        As `linearise_at` and `first_passage`: a bar without a price or beyond the history, a missing tier table.
+    """
+    sample = sample_of(view, book, bar, rules, horizons)
+    outcome = first_passage(book, view.pyramid, rules, bar, horizon=horizons[-1], threads=threads)
     known = [outcome.is_known(h, len(view.history)) for h in horizons]
     breached = np.column_stack(
         [
@@ -93,5 +135,5 @@ def simulated_dataset(
     )
     step_days = view.history.step / np.timedelta64(1, "D")
     first_day = (view.history.times[0] - np.datetime64(0, "D")) / np.timedelta64(1, "D")
-    day = np.floor(first_day + population.bar * step_days + 1e-9).astype(np.int64)
-    return Dataset(population.book, sample, outcome, breached, day)
+    day = np.floor(first_day + bar * step_days + 1e-9).astype(np.int64)
+    return Dataset(book, sample, outcome, breached, day)

@@ -1,0 +1,69 @@
+"""A Dask cluster: what is asked of its client, and how one is reached or started on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, Protocol
+
+from ..riskcore.errors import InputError, MargincastError
+
+LOCAL = "local"
+REACH = "20s"
+"""How long a scheduler is waited for."""
+
+
+class Cluster(Protocol):
+    """What is asked of `distributed.Client`."""
+
+    def scatter(self, data: Any, **options: Any) -> Any:
+        """Send data to a worker, or to all with `broadcast=True`; a future of it."""
+        ...
+
+    def submit(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Have a worker call a function on values and futures; a future of what it returns."""
+        ...
+
+    def gather(self, futures: Any) -> Any:
+        """Results of futures; what a worker raised is raised here."""
+        ...
+
+
+@contextmanager
+def dask_cluster(address: str, workers: int = 2) -> Iterator[Cluster]:
+    """A client of the scheduler at an address, or of workers started here, closed when the block is left.
+
+    Parameters
+    ----------
+    address
+        Such as "tcp://10.0.0.5:8786"; "local" starts processes on this machine that listen on loopback only.
+    workers
+        Processes to start, one thread each; only for "local".
+
+    Raises
+    ------
+    InputError
+        Fewer than one worker.
+    MargincastError
+        Dask is not installed, or no scheduler answers at the address.
+    """
+    if workers < 1:
+        raise InputError("must be at least one", column="workers", value=workers)
+    try:
+        dask: Any = import_module("distributed")
+    except ImportError:
+        raise MargincastError("work over a cluster needs Dask: pip install margincast[scale]") from None
+    if address == LOCAL:
+        # processes: LightGBM's network is one a process
+        options = {"processes": True, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+        with dask.LocalCluster(n_workers=workers, **options) as started, dask.Client(started) as client:
+            yield client
+        return
+    try:
+        client = dask.Client(address, timeout=REACH)
+    except (OSError, ValueError) as failure:
+        problem = "no Dask scheduler answers at this address"
+        raise InputError(problem, column="dask", value=address) from failure
+    with client:
+        yield client
