@@ -82,7 +82,7 @@ def advise(scorer: Scorer, book: AccountBook, *, horizon: str, target: float) ->
 
 def _probability(scorer: Scorer, book: AccountBook, k: int) -> FloatArray:
     breached: BoolArray = evaluate(book, scorer.market, scorer.rules).stage >= Stage.LIQUIDATION
-    probability = scorer.predict(book)["hybrid"][:, k]
+    probability = scorer.predict(book)["forecast"][:, k]
     return np.where(breached, 1.0, probability)
 
 

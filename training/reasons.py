@@ -33,7 +33,8 @@ def explain(scorer: Scorer, book: AccountBook, horizon: str) -> list[list[dict[s
 
     "distance" is the log odds by simulation at the pool's usual (30-day) volatility; "volatility_now" is what the
     forecast volatility changes in that; the rest are the learned correction's TreeSHAP values by group of features,
-    the base rate it starts from, and what calibration and the order of horizons change.
+    the base rate it starts from, and what calibration and the order of horizons change. Where the forecast fell back
+    to historical simulation, "fall_back" is what that changes.
     """
     k = scorer.horizons.index(horizon)
     sample = scorer.sample(book)
@@ -46,6 +47,8 @@ def explain(scorer: Scorer, book: AccountBook, horizon: str) -> list[list[dict[s
     parts = {"distance": weight * usual, "volatility_now": weight * (structural - usual), "base_rate": base, **learned}
     total = logit(said["hybrid"][:, k])
     parts["calibration"] = total - np.sum(list(parts.values()), axis=0)
+    if (said["forecast"] != said["hybrid"]).any():
+        parts["fall_back"] = logit(said["forecast"][:, k]) - total
     words = {code: text for code, text, _ in GROUPS} | _WORDS
     return [_sorted_reasons(parts, words, row) for row in range(len(book))]
 
@@ -55,6 +58,7 @@ _WORDS = {
     "volatility_now": "volatility forecast against the usual",
     "base_rate": "base rate the learned part starts from",
     "calibration": "calibration and order of horizons",
+    "fall_back": "historical simulation in place of the learned forecast",
 }
 
 

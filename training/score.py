@@ -14,6 +14,7 @@ from ..riskcore.errors import InputError
 from ..riskcore.margin import MarginState, Stage, evaluate
 from ..riskcore.market import MarketState
 from ..riskcore.rulebook import RuleBook
+from .abstention import Reasons, no_reasons, out_of_range
 from .account_features import BarRisk, bar_risk
 from .dataset import sample_of
 from .forecaster import LiquidationForecaster
@@ -37,6 +38,9 @@ class Forecast:
     low, high
         Lowest and highest of the members' and the hybrid's probabilities: how far the models disagree, not an
         interval of confidence.
+    fallback_reason
+        Why a pool's probability is that of historical simulation ("fhs") and not of the hybrid; "" where it is the
+        hybrid's. Shape (n_pools,).
     """
 
     book: AccountBook
@@ -46,6 +50,7 @@ class Forecast:
     structural: FloatArray
     low: FloatArray
     high: FloatArray
+    fallback_reason: Reasons
 
     def most_endangered(self, count: int) -> IntArray:
         """The first `count` pools by falling probability at the longest horizon, then at the shorter ones."""
@@ -67,6 +72,8 @@ class Forecast:
             "maintenance": float(self.margin.maintenance[pool]),
             "initial": float(self.margin.initial[pool]),
             "headroom": float(self.margin.headroom[pool]),
+            "source": "fhs" if self.fallback_reason[pool] else "hybrid",
+            "fallback_reason": str(self.fallback_reason[pool]) or None,
             "probabilities": by_horizon(self.probability),
             "structural": by_horizon(self.structural),
             "low": by_horizon(self.low),
@@ -83,9 +90,21 @@ class Scorer:
         The forecaster, the market, the rules.
     bar
         Bar at whose open the books are seen.
+    fall_back
+        Why the learned parts are not to be trusted (drift, or an operator's word): every pool is then scored by
+        historical simulation. None: only pools outside of the training sample are (`abstention.out_of_range`).
     """
 
-    def __init__(self, model: LiquidationForecaster, view: MarketView, rules: RuleBook, bar: int) -> None:
+    def __init__(
+        self,
+        model: LiquidationForecaster,
+        view: MarketView,
+        rules: RuleBook,
+        bar: int,
+        *,
+        fall_back: str | None = None,
+    ) -> None:
+        self.fall_back = fall_back
         self.model, self.view, self.rules, self.bar = model.aligned(view.data.symbols), view, rules, bar
         self.market: MarketState = view.history.state_at(bar)
         self.horizons = tuple(model.about_["horizons"])
@@ -100,10 +119,27 @@ class Scorer:
         return with_columns(sample, self.model.lightgbm_.columns)
 
     def predict(self, book: AccountBook) -> dict[str, FloatArray]:
-        """Probabilities of every model, by name; 0 for pools without positions, which nothing can liquidate."""
+        """Probabilities of every model, by name, and "forecast": the hybrid, or fhs where that is fallen back to.
+
+        0 for pools without positions, which nothing can liquidate.
+        """
+        return self._predict(book)[0]
+
+    def _predict(self, book: AccountBook) -> tuple[dict[str, FloatArray], Reasons]:
         held = (np.diff(book.position_pointer) > 0)[:, None]
-        said = self.model.predict(self.sample(book), self.fields)
-        return {name: np.where(held, probability, 0.0) for name, probability in said.items()}
+        sample = self.sample(book)
+        said, why = self.model.predict(sample, self.fields), self._reasons(sample)
+        said["forecast"] = np.where((why != "")[:, None], said["fhs"], said["hybrid"])
+        return {name: np.where(held, probability, 0.0) for name, probability in said.items()}, why
+
+    def _reasons(self, sample: AccountSample) -> Reasons:
+        """Why each pool is scored by historical simulation; "" where it is not."""
+        if self.fall_back is not None:
+            return np.full(len(sample), self.fall_back)
+        reference = getattr(self.model, "reference_", None)
+        if reference is None:  # models stored before references were
+            return no_reasons(len(sample))
+        return out_of_range(reference, sample, self.fields["learned"], self.horizons)
 
     def forecast(self, book: AccountBook) -> Forecast:
         """Forecast of every pool.
@@ -116,11 +152,18 @@ class Scorer:
         """
         margin = evaluate(book, self.market, self.rules)
         _require_equity(book, margin)
-        said = self.predict(book)
-        _require_known(book, said["hybrid"], self.bar)
-        members = np.stack([said[name] for name in ("fhs_har", "fhs_learned", "lightgbm", "hybrid")])
+        said, why = self._predict(book)
+        _require_known(book, said["forecast"], self.bar)
+        members = np.stack([said[name] for name in ("fhs_har", "fhs_learned", "lightgbm", "hybrid", "forecast")])
         return Forecast(
-            book, margin, self.horizons, said["hybrid"], said["fhs_learned"], members.min(axis=0), members.max(axis=0)
+            book,
+            margin,
+            self.horizons,
+            said["forecast"],
+            said["fhs_learned"],
+            members.min(axis=0),
+            members.max(axis=0),
+            why,
         )
 
 

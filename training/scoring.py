@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +22,13 @@ from .forecaster import LiquidationForecaster
 from .market_view import view_market
 from .provenance import book_stamp, rules_record
 from .reasons import explain
-from .registry import CHAMPION
+from .registry import CHAMPION, open_registry
 from .score import Scorer, warnings_of
 from .train import load_model
 
 Say = Callable[[str], None]
+MOST_REASONS = 5
+"""Reasons for falling back that the warnings name, the most frequent first."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class ScoreRequest:
         How many of the most endangered are explained and advised.
     threads
         Change no result.
+    fall_back
+        Score by historical simulation alone, for this reason; None: as the registry says of the model.
     """
 
     accounts: Path
@@ -56,6 +61,7 @@ class ScoreRequest:
     target: float
     top: int
     threads: int = 1
+    fall_back: str | None = None
 
 
 def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: None) -> dict[str, Any]:
@@ -77,7 +83,7 @@ def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: N
     shown = order[: request.top]
     for record, extra in zip(records, _explained(scorer, book, shown, request.target), strict=False):
         record |= extra
-    return {"accounts": records, **_about(book, scorer)}
+    return {"accounts": records, **_about(book, scorer, records)}
 
 
 def explain_account(
@@ -97,7 +103,7 @@ def explain_account(
         by_horizon = {name: explain(scorer, one, name)[0] for name in scorer.horizons}
         extra = _explained(scorer, mine, np.array([pool]), request.target)[0]
         records.append(forecast.record(pool) | extra | {"reasons_by_horizon": by_horizon})
-    return {"accounts": records, **_about(book, scorer)}
+    return {"accounts": records, **_about(book, scorer, records)}
 
 
 def _prepare(request: ScoreRequest, rules: RuleBook, say: Say) -> tuple[Scorer, AccountBook]:
@@ -110,7 +116,7 @@ def _prepare(request: ScoreRequest, rules: RuleBook, say: Say) -> tuple[Scorer, 
         raise InputError(problem, file=request.market)
     bar = len(view.history) if request.at is None else view.history.bar_of(instant_of(request.at))
     book = read_accounts(request.accounts, view.history.instruments, rules.aliases)
-    return Scorer(model, view, rules, bar), book
+    return Scorer(model, view, rules, bar, fall_back=_fall_back(request)), book
 
 
 @contextmanager
@@ -132,6 +138,24 @@ def _model(request: ScoreRequest) -> LiquidationForecaster:
     if request.model is None and not request.store.is_dir():
         raise MargincastError(f"{request.store}: no model store here; train one first, or name a folder with --model")
     return load_model(request.model or CHAMPION, store=request.store, threads=request.threads)
+
+
+def _fall_back(request: ScoreRequest) -> str | None:
+    """Why the model is not trusted: what the caller says, else what a monitor wrote beside it in the registry."""
+    address = request.model or CHAMPION
+    if request.fall_back is not None or Path(address).is_dir():
+        return request.fall_back
+    with open_registry(request.store) as registry:
+        return registry.fall_back(str(registry.find(address).version))
+
+
+def _fallen_back(records: list[dict[str, Any]]) -> list[str]:
+    """How many pools were scored by historical simulation, a line a reason."""
+    counts = Counter(record["fallback_reason"] for record in records if record["source"] == "fhs")
+    return [
+        f"{count:,} of {len(records):,} pools scored by historical simulation (FHS) instead of the hybrid: {reason}"
+        for reason, count in counts.most_common(MOST_REASONS)
+    ]
 
 
 def instant_of(text: str) -> np.datetime64:
@@ -157,7 +181,7 @@ def _explained(scorer: Scorer, book: AccountBook, pools: IntArray, target: float
     ]
 
 
-def _about(book: AccountBook, scorer: Scorer) -> dict[str, Any]:
+def _about(book: AccountBook, scorer: Scorer, records: list[dict[str, Any]]) -> dict[str, Any]:
     rules, data = scorer.rules, scorer.view.data
     return {
         "at": str(scorer.market.time)[:19],
@@ -166,5 +190,5 @@ def _about(book: AccountBook, scorer: Scorer) -> dict[str, Any]:
         "rules": rules_record(rules),
         "stamp": book_stamp(book, scorer.market, rules),
         "data": {"marks": scorer.view.history.source, "simulated": data.simulated, "tables": data.report.as_dict()},
-        "warnings": warnings_of(scorer.model, scorer.view, rules),
+        "warnings": [*warnings_of(scorer.model, scorer.view, rules), *_fallen_back(records)],
     }
