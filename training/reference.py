@@ -99,10 +99,8 @@ def training_reference(
         raise InputError("holds no row to compare with later", column="sample")
     columns = [sample.features[:, k] for k in range(len(sample.feature_names))]
     edges = np.stack([_edges(column) for column in columns])
-    bars = np.unique(sample.bar)
-    span = [
-        (np.nanmin(scale.sigma[bars, :, k]), np.nanmax(scale.sigma[bars, :, k])) for k in range(len(scale.horizons))
-    ]
+    seen = scale.sigma[np.unique(sample.bar)]
+    span = np.column_stack((np.nanmin(seen, axis=(0, 1)), np.nanmax(seen, axis=(0, 1))))
     known = np.isfinite(probability).all(axis=1) & np.isfinite(outcome).all(axis=1)
     counts = np.unique(judged_day[known], return_counts=True)[1]
     return Reference(
