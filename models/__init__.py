@@ -13,11 +13,13 @@ from .paths import PathLibrary, breach_probability, collect_paths
 from .procyclicality import LongFloor, StepLimit, StressBuffer, StressWeight, Tempered
 from .reflection import EwmaReflection, touch_probability
 from .rolling_calibration import RollingCalibration
+from .row_file import RowFile
 from .sample import AccountSample, ScaleField
 from .scale import HarScale, LearnedScale
 from .scenario_passage import ScenarioPassage, option_scenario_passage, passage_by_evaluation, scenario_passage
 from .scenario_paths import ScenarioPaths, funding_ahead, scenario_paths
 from .severity import Severity, equity_weights, linear_severity, severity_of
+from .streamed_booster import fit_account_booster_on_file, train_booster_on_file
 from .stress_weights import stress_weights
 from .venn_abers import VennAbers
 
@@ -43,6 +45,7 @@ __all__ = [
     "QuantileModel",
     "RollingCalibration",
     "RollingConformal",
+    "RowFile",
     "ScaleField",
     "ScenarioPassage",
     "ScenarioPaths",
@@ -60,6 +63,7 @@ __all__ = [
     "depth_closing_cost",
     "equity_weights",
     "execution_cost",
+    "fit_account_booster_on_file",
     "funding_ahead",
     "linear_severity",
     "option_scenario_passage",
@@ -69,4 +73,5 @@ __all__ = [
     "severity_of",
     "stress_weights",
     "touch_probability",
+    "train_booster_on_file",
 ]

@@ -14,10 +14,11 @@ from margincast.riskcore.errors import InputError, MargincastError
 from margincast.training import cluster as cluster_file
 from margincast.training.account_features import DIRECTIONS
 from margincast.training.account_partitions import account_partitions, joined_datasets
+from margincast.training.booster_rows import BoosterRows, booster_rows
 from margincast.training.cluster import dask_cluster
 from margincast.training.dataset import labelled_dataset, simulated_dataset
 from margincast.training.distributed import distributed_dataset, labelled_partitions
-from margincast.training.distributed_boosting import BoosterRows, booster_rows, fit_account_booster, scattered_rows
+from margincast.training.distributed_boosting import fit_account_booster, scattered_rows
 from margincast.training.distributed_features import bar_blocks, distributed_features
 from margincast.training.scores import DayBlocks, log_losses
 
