@@ -57,6 +57,8 @@ class ScenarioPaths:
             raise InputError("needs at least one path of one bar", column="close", value=self.close.shape)
         for name in ("low", "high"):
             require_shape(getattr(self, name), self.close.shape, name)
+        outside = (self.close < self.low) | (self.close > self.high)
+        require(~outside, self.close, "close is outside [low, high]", "close")
         require_shape(self.now, self.close.shape[2:], "now")
         require_shape(self.funding, (self.horizon, len(self.instruments)), "funding")
         require(np.isfinite(self.funding), self.funding, "funding must be a finite number", "funding")

@@ -530,6 +530,7 @@ def test_bad_input_is_refused() -> None:
         ("constant: must be positive", lambda: paths.with_constants([0.0])),
         ("funding: has shape", lambda: replace(paths, funding=np.zeros((1, 3)))),
         ("close: needs at least one path", lambda: replace(paths, close=paths.close[:0])),
+        (r"close\[0\]\[0\]: close is outside", lambda: replace(paths, high=paths.low)),
         ("closing_cost: has shape", lambda: scenario_passage(book, paths, TIERED, closing_cost=np.zeros(99))),
         ("closing_cost: must not be negative",
          lambda: scenario_passage(book, paths, TIERED, closing_cost=np.full(positions, -0.1))),
