@@ -102,6 +102,33 @@ def _liquidated(held: HeldHours, events: AccountEvents) -> BoolArray:
     return out
 
 
+def held_to_breach(held: HeldHours, act: IntArray, breach_bar: IntArray) -> FloatArray:
+    """Whether each account still held what it held when its frozen book was breached: what the share is to forecast.
+
+    Parameters
+    ----------
+    held, act
+        All rows of an account and what it did within each hour (`acts_of`).
+    breach_bar
+        Bar in which each row's book with positions frozen was breached (`first_passage`); negative: it was not.
+
+    Returns
+    -------
+    FloatArray
+        Shape (n,): 1 if no cause that ends the risk came in a bar before, 0 if one did, 1/2 if the first came in the
+        very bar; 0 without a breach.
+    """
+    out = np.zeros(len(held))
+    ending = np.concatenate(([False], ENDS))[act]
+    for who in np.unique(held.account):
+        mine = np.flatnonzero(held.account == who)
+        bars = np.append(held.bar[mine][ending[mine]], np.iinfo(np.int64).max)
+        first = bars[np.searchsorted(bars, held.bar[mine])]
+        breach = breach_bar[mine]
+        out[mine] = np.where(breach < 0, 0.0, np.where(first > breach, 1.0, np.where(first == breach, 0.5, 0.0)))
+    return out
+
+
 @dataclass(frozen=True)
 class BehaviourRows:
     """What the hazards see of pools at bars.
