@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..riskcore.errors import MargincastError
-from .atomic import write_atomically
 from .report_accounts import account_table
 from .report_alerts import alert_figure, alert_table
-from .report_html import absent, escaped, is_missing
+from .report_html import absent, is_missing
 from .report_margin import margin_figure, margin_table
-from .report_panels import Figure
+from .report_page import Page, tiles
 from .report_provenance import nested
 from .report_reliability import reliability_figure
 from .report_scores import score_table
-from .report_script import SCRIPT
 from .report_skill import skill_figures
-from .report_style import style_sheet
 
 Rows = Sequence[Mapping[str, Any]]
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
-"""What the browser lets the page do: nothing over the network."""
 
 
 @dataclass(frozen=True)
@@ -69,28 +61,6 @@ class ReportContent:
     warnings: Sequence[str] = ()
 
 
-@dataclass
-class _Page:
-    """Sections as they are made, and the figures that the script will draw into them."""
-
-    subtitle: str
-    parts: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    figures: dict[str, list[Figure]] = field(default_factory=dict)
-
-    def section(self, name: str, title: str, lead: str, body: str) -> None:
-        self.links.append(f'<a href="#{name}">{title}</a>')
-        source = f'<p class="source">{escaped(self.subtitle)}</p>'
-        self.parts.append(f'<section id="{name}"><h2>{title}</h2><p class="lead">{lead}</p>{body}{source}</section>')
-
-    def figure(self, name: str, variants: Mapping[str, Figure], label: str) -> str:
-        self.figures[name] = list(variants.values())
-        options = "".join(f'<option value="{place}">{escaped(text)}</option>' for place, text in enumerate(variants))
-        choose = f'<label class="choose">Show <select>{options}</select></label>' if len(variants) > 1 else ""
-        plot = f'<div class="plot" role="img" aria-label="{escaped(label)}"></div>'
-        return f'<figure data-figure="{name}">{choose}{plot}</figure>'
-
-
 def write_report(content: ReportContent, path: str | Path) -> None:
     """Write the report as one HTML file that opens from disk.
 
@@ -108,12 +78,7 @@ def write_report(content: ReportContent, path: str | Path) -> None:
     MargincastError
         The file cannot be written; what stood there before still does.
     """
-    target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as failure:
-        raise MargincastError(f"{target}: could not be written ({failure.strerror or failure})") from failure
-    write_atomically(target, report_html(content).encode("utf-8"))
+    _page(content).write(path)
 
 
 def report_html(content: ReportContent) -> str:
@@ -125,7 +90,11 @@ def report_html(content: ReportContent) -> str:
     >>> "Trial &lt;1&gt;" in html, html.count("Absent:")
     (True, 7)
     """
-    page = _Page(content.subtitle)
+    return _page(content).html()
+
+
+def _page(content: ReportContent) -> Page:
+    page = Page(content.title, content.subtitle, content.warnings)
     _add_headline(page, content)
     _add_skill(page, content.evaluation or {})
     _add_reliability(page, content.reliability or {})
@@ -133,23 +102,15 @@ def report_html(content: ReportContent) -> str:
     _add_accounts(page, content.endangered or ())
     _add_margin(page, content.proposal or ())
     _add_provenance(page, content)
-    return _document(content, page)
+    return page
 
 
-def _add_headline(page: _Page, content: ReportContent) -> None:
-    tiles = "".join(_tile(label, text) for label, text in content.summary)
-    columns = min((5, 4, 3), key=lambda wide: (-len(content.summary) % wide, -wide))
-    body = f'<dl class="tiles" style="--columns:{columns}">{tiles}</dl>' if tiles else absent("headline figures")
+def _add_headline(page: Page, content: ReportContent) -> None:
+    body = tiles(content.summary) if content.summary else absent("headline figures")
     page.section("headline", "Headline", "What this run found.", body)
 
 
-def _tile(label: str, text: str) -> str:
-    figure, bracket, rest = text.partition(" (")
-    more = f"<small>{escaped(rest.removesuffix(')'))}</small>" if bracket else ""
-    return f"<div><dt>{escaped(label)}</dt><dd>{escaped(figure)}{more}</dd></div>"
-
-
-def _add_skill(page: _Page, evaluation: Mapping[str, Any]) -> None:
+def _add_skill(page: Page, evaluation: Mapping[str, Any]) -> None:
     lead = (
         "Skill is 1 − score / score of the baseline: right of the line is better than the baseline. Whiskers are 90% "
         "intervals by blocks of days, since accounts of one hour share one price path. A triangle at the left edge "
@@ -163,7 +124,7 @@ def _add_skill(page: _Page, evaluation: Mapping[str, Any]) -> None:
     page.section("skill", "Skill against baselines", lead, body)
 
 
-def _add_reliability(page: _Page, reliability: Mapping[str, Any]) -> None:
+def _add_reliability(page: Page, reliability: Mapping[str, Any]) -> None:
     lead = (
         "On the diagonal, what is forecast at 1% happens once in a hundred times; above it, the forecast was too low. "
         "Both axes are logarithmic since liquidations are rare; an open triangle on the lower edge marks a bin "
@@ -175,7 +136,7 @@ def _add_reliability(page: _Page, reliability: Mapping[str, Any]) -> None:
     page.section("reliability", "Reliability", lead, body)
 
 
-def _add_alerts(page: _Page, economics: Mapping[str, Any]) -> None:
+def _add_alerts(page: Page, economics: Mapping[str, Any]) -> None:
     lead = (
         "If the k most endangered accounts of each day are alerted: how many alerts come true, how much of what was "
         "lost beyond collateral they cover, and how early they come."
@@ -188,7 +149,7 @@ def _add_alerts(page: _Page, economics: Mapping[str, Any]) -> None:
     page.section("alerts", "Alert economics", lead, body)
 
 
-def _add_accounts(page: _Page, accounts: Rows) -> None:
+def _add_accounts(page: Page, accounts: Rows) -> None:
     lead = (
         "Probability of liquidation within each horizon with positions as they are; beneath it, what the structural "
         "model alone says. Amounts in the base asset. Select a heading to sort."
@@ -201,7 +162,7 @@ def _add_accounts(page: _Page, accounts: Rows) -> None:
     page.section("accounts", "Most endangered accounts", lead, body)
 
 
-def _add_margin(page: _Page, proposal: Rows) -> None:
+def _add_margin(page: Page, proposal: Rows) -> None:
     lead = (
         "Maintenance rates as a share of notional. Coverage is the share of back-tested moves that the proposed rate "
         "covers; Kupiec's test says whether the number of violations fits the level asked for."
@@ -212,48 +173,8 @@ def _add_margin(page: _Page, proposal: Rows) -> None:
     page.section("margin", "Margin now against proposed", lead, body)
 
 
-def _add_provenance(page: _Page, content: ReportContent) -> None:
+def _add_provenance(page: Page, content: ReportContent) -> None:
     data = (content.evaluation or {}).get("data") or {}
     body = nested(content.provenance) if content.provenance else absent("provenance")
     body += f"<details><summary>Evaluation data</summary>{nested(data)}</details>" if data else ""
     page.section("provenance", "Data provenance", "What every figure on this page was measured on.", body)
-
-
-def _document(content: ReportContent, page: _Page) -> str:
-    from plotly.offline import get_plotlyjs
-
-    warned = "".join(f"<li>{escaped(text)}</li>" for text in content.warnings)
-    warnings = f'<div class="warnings" role="note"><b>Warnings</b><ul>{warned}</ul></div>' if warned else ""
-    figures = json.dumps(_plain(page.figures), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    scripts = "".join(
-        f"<script{kind}>{text}</script>\n"
-        for kind, text in (
-            ("", get_plotlyjs() if page.figures else ""),
-            (' type="application/json" id="figures"', figures),
-            ("", SCRIPT),
-        )
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en-GB"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escaped(content.title)}</title><style>{style_sheet()}</style></head>\n<body>"
-        f'<header class="top"><div class="brand">margincast</div><h1>{escaped(content.title)}</h1>'
-        f'<p class="subtitle">{escaped(content.subtitle)}</p>{warnings}</header>'
-        f'<nav aria-label="Sections"><div>{"".join(page.links)}</div></nav>\n<main>'
-        "<noscript><p>Figures and sorting need JavaScript; the tables do not.</p></noscript>"
-        f"{chr(10).join(page.parts)}</main>\n"
-        "<footer>Written by margincast. This page holds all it shows and makes no network request.</footer>\n"
-        f"{scripts}</body></html>\n"
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Values as JSON can carry them: no NaN, no numpy."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if is_missing(value) else value
