@@ -1,10 +1,15 @@
 """Estimators: arrays in, probabilities or quantiles out. None scores itself."""
 
+from .abstention import Answer, answer, risk_coverage
 from .account_boosting import AccountBooster
 from .calibration import BetaCalibration, Calibrator, PlattScaling, TemperatureScaling
 from .climatology import Climatology
 from .closing_cost import DepthLadder, depth_closing_cost
+from .frailty import FactorFrailty
 from .historical import FilteredHistorical, TouchFrequency
+from .intervals import DayBlockInterval
+from .joint_losses import JointLosses, joint_losses
+from .joint_paths import path_probabilities, path_severity, with_marginals
 from .liquidation_cost import execution_cost
 from .margin_conformal import AdaptiveConformal, RollingConformal
 from .margin_quantiles import EwmaNormal, HistoricalSimulation, LossSeries, QuantileModel, StaticRate
@@ -27,16 +32,20 @@ __all__ = [
     "AccountBooster",
     "AccountSample",
     "AdaptiveConformal",
+    "Answer",
     "BetaCalibration",
     "Calibrator",
     "Climatology",
+    "DayBlockInterval",
     "DepthLadder",
     "EwmaNormal",
     "EwmaReflection",
+    "FactorFrailty",
     "FilteredHistorical",
     "FilteredHistoricalMargin",
     "HarScale",
     "HistoricalSimulation",
+    "JointLosses",
     "LearnedScale",
     "LongFloor",
     "LossSeries",
@@ -58,6 +67,7 @@ __all__ = [
     "Tempered",
     "TouchFrequency",
     "VennAbers",
+    "answer",
     "breach_probability",
     "collect_paths",
     "depth_closing_cost",
@@ -65,13 +75,18 @@ __all__ = [
     "execution_cost",
     "fit_account_booster_on_file",
     "funding_ahead",
+    "joint_losses",
     "linear_severity",
     "option_scenario_passage",
     "passage_by_evaluation",
+    "path_probabilities",
+    "path_severity",
+    "risk_coverage",
     "scenario_passage",
     "scenario_paths",
     "severity_of",
     "stress_weights",
     "touch_probability",
     "train_booster_on_file",
+    "with_marginals",
 ]
