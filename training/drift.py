@@ -217,7 +217,8 @@ def _told(
     limits: DriftLimits, shifted: float, martingale: Martingale | None, counts: Mapping[str, CountTest]
 ) -> tuple[list[str], list[str]]:
     """Warnings and alarms in words."""
-    warnings, alarms = [], []
+    warnings: list[str] = []
+    alarms: list[str] = []
     if shifted >= limits.shifted_warning:
         said = f"{shifted:.0%} of the features have shifted (stability index {limits.psi_large:g} or more)"
         (alarms if shifted >= limits.shifted_alarm else warnings).append(said)
