@@ -27,7 +27,7 @@ from margincast.features.accounts.events import AccountEvents
 from margincast.features.readers.account_events_2023 import read_accounts_2023
 from margincast.features.readers.folder import read_market_folder
 from margincast.models.behavioural import behavioural_probability
-from margincast.models.competing_risks import cumulative_incidence
+from margincast.models.competing_risks import CauseHazards, cumulative_incidence
 from margincast.models.sample import AccountSample, ScaleField
 from margincast.riskcore.accounts import AccountBook
 from margincast.riskcore.arrays import BoolArray, FloatArray, IntArray
@@ -36,7 +36,9 @@ from margincast.riskcore.rulebook import RuleBook
 from margincast.riskcore.rulebook_file import with_generic
 from margincast.training.account_behaviour import (
     CAUSES,
+    COLUMNS,
     ENDS,
+    PENALTY,
     BehaviouralForecaster,
     BehaviourRows,
     account_folds,
@@ -63,7 +65,7 @@ from margincast.training.replay_accounts import (
 )
 from margincast.training.replay_scores import AccountBlocks, AlertScore, Interval, run_at_budget, score_alerts
 from margincast.training.score import with_columns
-from margincast.training.scores import expected_calibration_error, log_losses
+from margincast.training.scores import CLIP, expected_calibration_error, log_losses
 from margincast.training.store import load_state, save_state
 from margincast.training.train import describe_training
 
@@ -149,6 +151,7 @@ class Replay:
     act: IntArray
     held: FloatArray
     expected_acts: FloatArray
+    columns: FloatArray
     horizons: tuple[int, ...]
     coverage: Coverage
     without_volatility: int
@@ -192,6 +195,7 @@ def replay(model: LiquidationForecaster, view: MarketView, rules: RuleBook, even
         act,
         held_to_breach(every, act, breach_bar)[rows],
         expected[kept],
+        behaviour.columns()[kept],
         model.horizons,
         coverage_of(every, history, events),
         int((~finite).sum()),
@@ -355,13 +359,15 @@ def behaviour_gap(one: Replay, events: AccountEvents, kept: BoolArray) -> list[d
                     "official": blocks.mean(official),
                     "share": blocks.ratio(acting[rows, k], frozen[rows, k]),
                     "share_observed": blocks.ratio(held, breached.astype(np.float64)),
-                    "log_loss_frozen": blocks.mean(log_losses(frozen[rows, k], official)),
-                    "log_loss_gain": blocks.difference(
-                        log_losses(frozen[rows, k], official), log_losses(acting[rows, k], official)
-                    ),
+                    "saved_held": _saved(blocks, frozen[rows, k], acting[rows, k], held),
+                    "saved_official": _saved(blocks, frozen[rows, k], acting[rows, k], official),
                 }
             )
     return found
+
+
+def _saved(blocks: AccountBlocks, said: FloatArray, other: FloatArray, outcome: FloatArray) -> Interval:
+    return blocks.difference(log_losses(said, outcome), log_losses(other, outcome))
 
 
 def act_rows(one: Replay) -> list[dict[str, Any]]:
@@ -380,6 +386,31 @@ def act_rows(one: Replay) -> list[dict[str, Any]]:
         }
         for k, name in enumerate(CAUSES)
     ]
+
+
+def column_rows(one: Replay) -> list[dict[str, Any]]:
+    """What each column is worth to the hazards: log loss of the hour's act on accounts of other folds."""
+    known = np.isfinite(one.columns).all(axis=1)
+    columns, act, account = one.columns[known], one.act[one.rows][known], one.hours.account[known]
+    blocks = AccountBlocks(account, seed=SEED)
+    constant = np.ones((len(act), 1))
+    base = _act_losses(constant, ("one",), act, account)
+    chosen = {"all": COLUMNS} | {f"without {name}": tuple(c for c in COLUMNS if c != name) for name in COLUMNS[:5]}
+    chosen |= {f"only {name}": (name,) for name in COLUMNS[:5]}
+    found = []
+    for called, names in chosen.items():
+        losses = _act_losses(columns[:, [COLUMNS.index(name) for name in names]], names, act, account)
+        saved = blocks.difference(base, losses)
+        found.append({"columns": called, "log_loss": float(losses.mean()), "saved": saved})
+    return found
+
+
+def _act_losses(columns: FloatArray, names: Sequence[str], act: IntArray, account: IntArray) -> FloatArray:
+    chance = np.empty((len(act), len(CAUSES) + 1))
+    for fit, judge in account_folds(account, FOLDS, seed=SEED):
+        acts = CauseHazards(CAUSES, PENALTY).fit(columns[fit], act[fit], names).predict(columns[judge])
+        chance[judge] = np.column_stack((1.0 - acts.sum(axis=1), acts))
+    return -np.log(np.maximum(chance[np.arange(len(act)), act], CLIP))
 
 
 def incidence_rows(one: Replay, events: AccountEvents) -> list[dict[str, Any]]:
@@ -424,7 +455,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
 def _told(value: Any) -> str:
     if isinstance(value, Interval):
         digits = 4 if abs(value.value) < 0.1 else 3
-        return f"{value.value:.{digits}f} ({value.low:.{digits}f}, {value.high:.{digits}f})"
+        return f"{value.value:.{digits}f} ({value.low:.{digits}f} to {value.high:.{digits}f})"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -461,7 +492,7 @@ def tables_of(one: Replay, events: AccountEvents, shared: Path) -> tuple[dict[st
     whole = behaviour_gap(one, events, np.ones(len(one.rows), np.bool_))
     agree, left_out = reconciled_rows(one, shared)
     apart = behaviour_gap(one, events, agree)
-    acts, incidence = act_rows(one), incidence_rows(one, events)
+    acts, columns, incidence = act_rows(one), column_rows(one), incidence_rows(one, events)
     gap = {
         "horizon": "h",
         "forecast": "forecast",
@@ -473,7 +504,8 @@ def tables_of(one: Replay, events: AccountEvents, shared: Path) -> tuple[dict[st
         "share": "share: forecast",
         "share_observed": "observed",
         "official": "officially liquidated",
-        "log_loss_gain": "log loss saved, official",
+        "saved_held": "log loss saved, of observed",
+        "saved_official": "of official",
     }
     told = {
         "coverage": markdown(("what", "figure"), coverage_rows(one, events)),
@@ -514,11 +546,19 @@ def tables_of(one: Replay, events: AccountEvents, shared: Path) -> tuple[dict[st
                 "forecast_over_observed": "forecast over observed",
             },
         ),
+        "columns": table(columns, {"columns": "columns", "log_loss": "log loss", "saved": "saved by them"}),
         "incidence": table(incidence, {name: name for name in incidence[0]}),
         "behaviour": table(whole, gap),
         f"behaviour without the {left_out} accounts whose money is apart": table(apart, gap),
     }
-    figures = {"ranking": ranking, "alerts": alerts, "frozen": frozen, "acts": acts, "incidence": incidence}
+    figures = {
+        "ranking": ranking,
+        "alerts": alerts,
+        "frozen": frozen,
+        "acts": acts,
+        "columns": columns,
+        "incidence": incidence,
+    }
     return told, figures | {"behaviour": whole, "behaviour_reconciled": apart, "coverage": asdict(one.coverage)}
 
 

@@ -29,6 +29,8 @@ ENDS = np.array([True, True, True, False, False])
 """Causes that end the risk; the others are told apart so that they do not count as nothing, and are not modelled."""
 MATERIAL = 0.1
 """Share of the book, or of equity for transfers, from which an act counts."""
+PENALTY = 10.0
+"""Of the hazards' coefficients: histories are few."""
 COLUMNS = (*MOVING, "log_leverage", "log_hours_since_fill", "hour_sin", "hour_cos")
 DAY_HOURS = 24
 
@@ -234,7 +236,7 @@ def _profit(book: AccountBook, bar: IntArray, history: MarketHistory) -> FloatAr
     return group_sums(book.position_pool, gain * index, len(book))
 
 
-def fit_hazards(rows: BehaviourRows, act: IntArray, penalty: float = 1.0) -> CauseHazards:
+def fit_hazards(rows: BehaviourRows, act: IntArray, penalty: float = PENALTY) -> CauseHazards:
     """Hazards of `CAUSES` by `COLUMNS`, fitted on what accounts did (`acts_of`)."""
     return CauseHazards(CAUSES, penalty).fit(rows.columns(), act, COLUMNS)
 

@@ -10,7 +10,7 @@ from ..features.accounts.events import AccountEvents, Kind
 from ..models.competing_risks import CauseHazards
 from ..riskcore.arrays import FloatArray
 from ..riskcore.rulebook import RuleBook
-from .account_behaviour import BehaviouralForecaster, acts_of, behaviour_rows, fit_hazards
+from .account_behaviour import PENALTY, BehaviouralForecaster, acts_of, behaviour_rows, fit_hazards
 from .dataset import sample_of
 from .market_view import MarketView
 from .replay_accounts import HOUR, book_on, held_hours, is_on_market
@@ -39,7 +39,7 @@ def hours_since_fill(events: AccountEvents, accounts: Sequence[str], at: np.date
 
 
 def learn_hazards(
-    view: MarketView, rules: RuleBook, events: AccountEvents, first_bar: int, last_bar: int, penalty: float = 1.0
+    view: MarketView, rules: RuleBook, events: AccountEvents, first_bar: int, last_bar: int, penalty: float = PENALTY
 ) -> CauseHazards:
     """Hazards of what accounts do, from their histories at the opens of bars in [first_bar, last_bar) and an hour on.
 
