@@ -1,19 +1,21 @@
 """LightGBM, set up so that the same data give the same trees on any number of threads, and stored as text.
 
-It is imported where it is used: the margin models of this floor do without it.
+It is imported where it is used: to train, to explain, and to score the few kinds of model our own scorer does not read.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..riskcore.arrays import FloatArray
 from ..riskcore.errors import InputError
+from .tree_scorer import TreeScorer
+from .tree_text import UnsupportedModelError
 
 REPRODUCIBLE: Mapping[str, Any] = {"deterministic": True, "force_row_wise": True, "verbose": -1}
 PARALLEL_ROWS = 500_000
@@ -22,16 +24,45 @@ meeting waits for a scheduler's slice, which made small trainings several times 
 THREAD_COUNT = re.compile(r"^\[num_threads: -?\d+\]\n", re.MULTILINE)
 
 
-class Booster(Protocol):
-    """What is asked of `lightgbm.Booster`."""
+class Booster:
+    """A trained model, as the text it is stored in; scored by our own scorer, or by LightGBM where that does not do.
 
-    def predict(self, data: NDArray[np.float32], **options: Any) -> Any:
-        """Scores or contributions of each row."""
-        ...
+    Parameters
+    ----------
+    text
+        LightGBM's text format.
 
-    def model_to_string(self) -> str:
-        """LightGBM's text format."""
-        ...
+    Attributes
+    ----------
+    scorer
+        What scores it, or None if that is LightGBM.
+    fallback_reason
+        Why it is LightGBM, or None.
+
+    Raises
+    ------
+    InputError
+        A text that is cut off or corrupt.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.scorer: TreeScorer | None = None
+        self.fallback_reason: str | None = None
+        try:
+            self.scorer = TreeScorer.from_text(text)
+        except UnsupportedModelError as reason:
+            self.fallback_reason = str(reason)
+
+    @cached_property
+    def native(self) -> Any:
+        """The `lightgbm.Booster`, made when it is first asked for."""
+        import lightgbm as lgb
+
+        try:
+            return lgb.Booster(model_str=self.text)
+        except lgb.basic.LightGBMError as error:
+            raise InputError("is not a model LightGBM can read", column="text", value=str(error)) from error
 
 
 def train_booster(
@@ -66,31 +97,40 @@ def train_booster(
         feature_name=list(names),
         params={"verbose": -1},
     )
-    return lgb.train(settings, data, rounds)
+    return Booster(THREAD_COUNT.sub("", lgb.train(settings, data, rounds).model_to_string()))
 
 
 def raw_scores(booster: Booster, features: FloatArray, *, trees: int = -1, threads: int = 1) -> FloatArray:
-    """Raw scores (before any link) of each row, float64; of the first `trees` trees, -1 for all, 0 for none."""
+    """Raw scores (before any link) of each row, float64; of the first `trees` trees, -1 for all, 0 for none.
+
+    Rows are taken as float32, as in training. The bits are LightGBM's, whichever of the two does it.
+    """
+    if booster.scorer is None:
+        return native_scores(booster, features, trees=trees, threads=threads)
+    rows = np.ascontiguousarray(features, dtype=np.float32)
+    return booster.scorer.raw_scores(rows, trees=trees, threads=threads)
+
+
+def native_scores(booster: Booster, features: FloatArray, *, trees: int = -1, threads: int = 1) -> FloatArray:
+    """What `raw_scores` says, by LightGBM: the fall-back, and the check."""
     if trees == 0:
         return np.zeros(len(features))
     rows = np.ascontiguousarray(features, dtype=np.float32)
-    scores = booster.predict(rows, raw_score=True, num_iteration=trees, num_threads=threads)
+    scores = booster.native.predict(rows, raw_score=True, num_iteration=trees, num_threads=threads)
     return np.asarray(scores, dtype=np.float64)
 
 
 def contributions(booster: Booster, features: FloatArray, *, threads: int = 1) -> FloatArray:
-    """TreeSHAP contributions of each feature, last column the base value; rows sum to the raw score."""
+    """TreeSHAP contributions of each feature by LightGBM, last column the base value; rows sum to the raw score."""
     rows = np.ascontiguousarray(features, dtype=np.float32)
-    return np.asarray(booster.predict(rows, pred_contrib=True, num_threads=threads), dtype=np.float64)
+    return np.asarray(booster.native.predict(rows, pred_contrib=True, num_threads=threads), dtype=np.float64)
 
 
 def booster_text(booster: Booster) -> str:
     """The booster as text, the only form it is stored in, without the number of threads it was trained on."""
-    return THREAD_COUNT.sub("", booster.model_to_string())
+    return booster.text
 
 
 def booster_from_text(text: str) -> Booster:
-    """A booster from LightGBM's text format."""
-    import lightgbm as lgb
-
-    return lgb.Booster(model_str=text)
+    """A booster from LightGBM's text format; InputError if it is cut off or corrupt."""
+    return Booster(text)
