@@ -6,6 +6,10 @@ from .calibration import BetaCalibration, Calibrator, PlattScaling, TemperatureS
 from .climatology import Climatology
 from .closing_cost import DepthLadder, depth_closing_cost
 from .frailty import FactorFrailty
+from .garch_fit import GarchFit, fit_garch_t
+from .garch_paths import GarchPaths
+from .harq_scale import HarqScale, RealisedMeasures
+from .health_factor import HealthFactor, health_factor, is_alarmed
 from .historical import FilteredHistorical, TouchFrequency
 from .intervals import DayBlockInterval
 from .joint_losses import JointLosses, joint_losses
@@ -16,6 +20,7 @@ from .margin_quantiles import EwmaNormal, HistoricalSimulation, LossSeries, Quan
 from .margin_quantiles import FilteredHistorical as FilteredHistoricalMargin
 from .paths import PathLibrary, breach_probability, collect_paths
 from .procyclicality import LongFloor, StepLimit, StressBuffer, StressWeight, Tempered
+from .realized_garch import RealizedGarchFit, RealizedGarchScale, fit_realized_garch
 from .reflection import EwmaReflection, touch_probability
 from .rolling_calibration import RollingCalibration
 from .row_file import RowFile
@@ -43,7 +48,11 @@ __all__ = [
     "FactorFrailty",
     "FilteredHistorical",
     "FilteredHistoricalMargin",
+    "GarchFit",
+    "GarchPaths",
     "HarScale",
+    "HarqScale",
+    "HealthFactor",
     "HistoricalSimulation",
     "JointLosses",
     "LearnedScale",
@@ -52,6 +61,9 @@ __all__ = [
     "PathLibrary",
     "PlattScaling",
     "QuantileModel",
+    "RealisedMeasures",
+    "RealizedGarchFit",
+    "RealizedGarchScale",
     "RollingCalibration",
     "RollingConformal",
     "RowFile",
@@ -74,7 +86,11 @@ __all__ = [
     "equity_weights",
     "execution_cost",
     "fit_account_booster_on_file",
+    "fit_garch_t",
+    "fit_realized_garch",
     "funding_ahead",
+    "health_factor",
+    "is_alarmed",
     "joint_losses",
     "linear_severity",
     "option_scenario_passage",
