@@ -53,6 +53,7 @@ class Booster:
             self.scorer = TreeScorer.from_text(text)
         except UnsupportedModelError as reason:
             self.fallback_reason = str(reason)
+            _ = self.native  # refuses what it cannot read
 
     @cached_property
     def native(self) -> Any:
@@ -112,7 +113,7 @@ def raw_scores(booster: Booster, features: FloatArray, *, trees: int = -1, threa
 
 
 def native_scores(booster: Booster, features: FloatArray, *, trees: int = -1, threads: int = 1) -> FloatArray:
-    """What `raw_scores` says, by LightGBM: the fall-back, and the check."""
+    """What `raw_scores` says, by LightGBM itself: the fall-back, and the check."""
     if trees == 0:
         return np.zeros(len(features))
     rows = np.ascontiguousarray(features, dtype=np.float32)

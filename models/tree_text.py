@@ -68,6 +68,8 @@ class Trees:
 def read_trees(text: str) -> Trees:
     """Read the trees of a model text; what follows them (importances, parameters) is not looked at.
 
+    Whether a text is whole is seen to first, whatever its kind: LightGBM itself may end the process on one that is not.
+
     Raises
     ------
     UnsupportedModelError
@@ -78,6 +80,7 @@ def read_trees(text: str) -> Trees:
     header, begin = _header(text)
     features = _integer(header, "max_feature_idx") + 1
     fields = [_fields(block, row) for row, block in enumerate(_blocks(text, header["tree_sizes"], begin))]
+    _require_one_sum(header)
     leaves = np.array([_integer(tree, "num_leaves", row) for row, tree in enumerate(fields)], dtype=np.int64)
     for row, tree in enumerate(fields):
         _require_plain(tree, int(leaves[row]), row)
@@ -117,11 +120,14 @@ def _header(text: str) -> tuple[dict[str, str], int]:
             raise InputError("is missing", file=FILE, column=name)
     if header["version"] != VERSION:
         raise UnsupportedModelError(f"is of version {header['version']}, not {VERSION}")
+    return header, end + 2
+
+
+def _require_one_sum(header: Mapping[str, str]) -> None:
     if header["num_class"] != "1" or header["num_tree_per_iteration"] != "1":
         raise UnsupportedModelError("has several scores a row")
     if "average_output" in header:
         raise UnsupportedModelError("averages its trees")
-    return header, end + 2
 
 
 def _blocks(text: str, sizes: str, begin: int) -> list[str]:
