@@ -29,6 +29,7 @@ from .scale import HarScale, LearnedScale
 from .scenario_passage import ScenarioPassage, option_scenario_passage, passage_by_evaluation, scenario_passage
 from .scenario_paths import ScenarioPaths, funding_ahead, scenario_paths
 from .severity import Severity, equity_weights, linear_severity, severity_of
+from .spike import SpikeBooster, SpikeErrors
 from .streamed_booster import fit_account_booster_on_file, train_booster_on_file
 from .stress_weights import stress_weights
 from .venn_abers import VennAbers
@@ -71,6 +72,8 @@ __all__ = [
     "ScenarioPassage",
     "ScenarioPaths",
     "Severity",
+    "SpikeBooster",
+    "SpikeErrors",
     "StaticRate",
     "StepLimit",
     "StressBuffer",

@@ -11,7 +11,7 @@ from ..riskcore.errors import InputError
 from ..riskcore.exposure import Exposure
 from .paths import PathLibrary
 
-SOLVER_STEPS = 60
+SOLVER_STEPS = 34
 
 
 def path_severity(exposure: Exposure, library: PathLibrary, scale: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ def truth_of(p: np.ndarray) -> np.ndarray:
 
 
 def rows_with_day_effects(days: int, per_day: int, share: float, seed: int):
-    """Return forecasts that are off, outcomes that share a factor each day, days, and probabilities given the factor."""
+    """Return forecasts that are off, outcomes that share a factor a day, days, and probabilities given the factor."""
     rng = np.random.default_rng(seed)
     p = rng.beta(1, 5, (days, per_day))
     factor = rng.normal(size=(days, 1))
