@@ -1,6 +1,6 @@
 """131 real accounts of 2023 scored hour by hour by a forecaster that has seen none of them, and no price of their time.
 
-    python benchmarks/real_accounts_forecast.py [--shared FOLDER] [--model FOLDER] [--json FILE]
+    python benchmarks/real_accounts_forecast.py [--shared FOLDER] [--model FOLDER] [--json FILE] [--page FILE]
 
 The forecaster is fitted on Binance's hourly bars before 26 February 2023, on simulated accounts, with the rules of the
 real ones; `--model` reads a fitted one from a folder, or keeps it there if there is none. Positions and money are those
@@ -289,8 +289,8 @@ def ranking_rows(one: Replay, events: AccountEvents) -> list[dict[str, Any]]:
                     "events": int(outcome.sum()),
                     "auc": blocks.auc(score, outcome),
                     "auc_within_strata": blocks.auc(score, outcome, stratum),
-                    "gain_over_rule": blocks.auc_gain(score, rule, outcome),
-                    "gain_within_strata": blocks.auc_gain(score, rule, outcome, stratum),
+                    "gain_over_rule": None if name == RULE else blocks.auc_gain(score, rule, outcome),
+                    "gain_within_strata": None if name == RULE else blocks.auc_gain(score, rule, outcome, stratum),
                     "log_loss": loss,
                 }
             )
@@ -314,7 +314,7 @@ def frozen_rows(one: Replay, events: AccountEvents) -> list[dict[str, Any]]:
                     "frequency": blocks.mean(outcome),
                     "forecast_over_frequency": blocks.ratio(said, outcome),
                     "log_loss": blocks.mean(log_losses(said, outcome)),
-                    "log_loss_less_fhs": blocks.difference(log_losses(said, outcome), base),
+                    "log_loss_less_fhs": None if name == "fhs" else blocks.difference(log_losses(said, outcome), base),
                     "ece": expected_calibration_error(said, outcome),
                 }
             )
@@ -549,8 +549,9 @@ def tables_of(one: Replay, events: AccountEvents, shared: Path) -> tuple[dict[st
         "columns": table(columns, {"columns": "columns", "log_loss": "log loss", "saved": "saved by them"}),
         "incidence": table(incidence, {name: name for name in incidence[0]}),
         "behaviour": table(whole, gap),
-        f"behaviour without the {left_out} accounts whose money is apart": table(apart, gap),
+        "behaviour of accounts whose money agrees": table(apart, gap),
     }
+    told["coverage"] += f"\n| accounts whose money is apart at a liquidation, left out of the last table | {left_out} |"
     figures = {
         "ranking": ranking,
         "alerts": alerts,
@@ -560,6 +561,15 @@ def tables_of(one: Replay, events: AccountEvents, shared: Path) -> tuple[dict[st
         "incidence": incidence,
     }
     return told, figures | {"behaviour": whole, "behaviour_reconciled": apart, "coverage": asdict(one.coverage)}
+
+
+def write_page(page: Path, told: Mapping[str, str]) -> None:
+    """Put each table between its marks, <!-- title --> and <!-- end -->, in a page that has them."""
+    text = page.read_text(encoding="utf-8")
+    for title, lines in told.items():
+        before, rest = text.split(f"<!-- {title} -->\n", maxsplit=1)
+        text = f"{before}<!-- {title} -->\n{lines}\n<!-- end -->{rest.split('<!-- end -->', maxsplit=1)[1]}"
+    page.write_text(text, encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:
@@ -575,6 +585,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="folder of a fitted forecaster, written if it is not there")
     parser.add_argument("--accounts", type=int, default=20_000, help="simulated accounts the forecaster is fitted on")
     parser.add_argument("--json", type=Path, help="write every figure")
+    parser.add_argument("--page", type=Path, help="put the tables between their marks in this page")
     asked = parser.parse_args()
     data = asked.shared / "data"
     model = forecaster(data, asked.model, asked.accounts)
@@ -585,6 +596,8 @@ def main() -> None:
     told, figures = tables_of(one, events, asked.shared)
     for title, text in told.items():
         print(f"### {title}\n\n{text}\n")
+    if asked.page:
+        write_page(asked.page, told)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1, default=_plain), encoding="utf-8")
 

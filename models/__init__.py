@@ -2,9 +2,11 @@
 
 from .abstention import Answer, answer, risk_coverage
 from .account_boosting import AccountBooster
+from .behavioural import Standing, behavioural_probability, behavioural_share, moving_columns
 from .calibration import BetaCalibration, Calibrator, PlattScaling, TemperatureScaling
 from .climatology import Climatology
 from .closing_cost import DepthLadder, depth_closing_cost
+from .competing_risks import CauseHazards, Incidence, accumulated, cumulative_incidence
 from .frailty import FactorFrailty
 from .garch_fit import GarchFit, fit_garch_t
 from .garch_paths import GarchPaths
@@ -41,6 +43,7 @@ __all__ = [
     "Answer",
     "BetaCalibration",
     "Calibrator",
+    "CauseHazards",
     "Climatology",
     "DayBlockInterval",
     "DepthLadder",
@@ -55,6 +58,7 @@ __all__ = [
     "HarqScale",
     "HealthFactor",
     "HistoricalSimulation",
+    "Incidence",
     "JointLosses",
     "LearnedScale",
     "LongFloor",
@@ -74,6 +78,7 @@ __all__ = [
     "Severity",
     "SpikeBooster",
     "SpikeErrors",
+    "Standing",
     "StaticRate",
     "StepLimit",
     "StressBuffer",
@@ -82,9 +87,13 @@ __all__ = [
     "Tempered",
     "TouchFrequency",
     "VennAbers",
+    "accumulated",
     "answer",
+    "behavioural_probability",
+    "behavioural_share",
     "breach_probability",
     "collect_paths",
+    "cumulative_incidence",
     "depth_closing_cost",
     "equity_weights",
     "execution_cost",
@@ -96,6 +105,7 @@ __all__ = [
     "is_alarmed",
     "joint_losses",
     "linear_severity",
+    "moving_columns",
     "option_scenario_passage",
     "passage_by_evaluation",
     "path_probabilities",

@@ -12,8 +12,6 @@ from ..riskcore.errors import InputError
 RESAMPLES = 2000
 LEVELS = (0.05, 0.95)
 REARM_HOURS = 24
-THRESHOLDS = 500
-"""Thresholds tried between the highest and the lowest score, at even ranks."""
 
 
 @dataclass(frozen=True)
@@ -172,22 +170,24 @@ def raise_alerts(score: FloatArray, account: IntArray, hour: IntArray, threshold
 
 
 def run_at_budget(score: FloatArray, account: IntArray, hour: IntArray, a_day: float) -> AlertRun:
-    """The run that raises most alerts within `a_day` a day on average over the hours from the first to the last.
+    """The run of the lowest threshold that raises at most `a_day` alerts a day, from the first hour to the last.
 
-    The threshold is chosen knowing all scores, but no outcome: every forecast is given as many alerts.
+    It is found by halving the ranks of the scores: alerts grow as the threshold falls, but for a few that merge. The
+    threshold is chosen knowing all scores, but no outcome: every forecast is given as many alerts.
     """
     if not a_day > 0:
         raise InputError("must be positive", column="a_day", value=a_day)
     allowed = a_day * (hour.max() - hour.min() + 1) / 24.0
     ranked = np.unique(score)[::-1]
-    tried = ranked[np.unique(np.linspace(0, len(ranked) - 1, THRESHOLDS).round().astype(np.int64))]
     best = AlertRun(np.inf, np.zeros(0, np.int64), np.zeros(0, np.int64))
-    for threshold in tried:
-        run = raise_alerts(score, account, hour, float(threshold))
-        if len(best.raised) < len(run.raised) <= allowed:
-            best = run
-        if len(run.raised) > 2 * allowed:
-            break
+    low, high = 0, len(ranked)
+    while low < high:
+        middle = (low + high) // 2
+        run = raise_alerts(score, account, hour, float(ranked[middle]))
+        if len(run.raised) <= allowed:
+            best, low = run, middle + 1
+        else:
+            high = middle
     return best
 
 
