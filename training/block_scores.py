@@ -16,6 +16,7 @@ from ..riskcore.errors import InputError
 from ..riskcore.market import MarketHistory
 from ..riskcore.rulebook import RuleBook
 from ..riskcore.what_if import with_deposit
+from .calibration_excess import calibration_excess
 from .dataset import Dataset, sample_of, simulated_dataset
 from .forecaster import LiquidationForecaster
 from .market_view import MarketView
@@ -181,29 +182,30 @@ def block_figures(block: BlockForecasts, *, seed: int) -> dict[str, Any]:
     -------
     dict
         "horizons": by name "n", "days", "events", "base_rate", "stress_rows", "models" (log_loss, brier, ece,
-        ece_calm and ece_stress; NaN where too few rows are in stress), "skill" of the challenger over each other model
-        (log_loss and brier, each value, low and high: 90%, days resampled). "pooled": the same skill with all horizons
-        added up. "not_monotone" and "reliability" (curves by horizon and model).
+        ece_calm and ece_stress; NaN where too few rows are in stress), "ece_over_fhs" (`calibration_excess`, overall
+        and in stress) and "skill" of the challenger over each other model (log_loss and brier), each as value, low and
+        high (90%, days resampled). "pooled": the same skill with all horizons added up. "not_monotone" and
+        "reliability" (curves by horizon and model).
     """
     data, said = block.data, block.said
     known = np.isfinite(np.hstack([data.breached, *said.values()])).all(axis=1)
     rows = np.flatnonzero(known)
     if len(rows) == 0:
         raise InputError("holds no account whose outcome and forecasts are all known", column="block")
-    days = DayBlocks(data.day[rows], seed=seed)
+    day = data.day[rows]
+    days = DayBlocks(day, seed=seed)
     tables, curves = {}, {}
     for k, name in enumerate(block.names):
         of_horizon = {model: p[rows, k] for model, p in said.items()}
-        tables[name] = _table(of_horizon, data.breached[rows, k], data.day[rows], block.stressed[rows], days)
+        tables[name] = _table(of_horizon, data.breached[rows, k], days, block.stressed[rows])
+        tables[name]["ece_over_fhs"] = _over_fhs(of_horizon, data.breached[rows, k], day, block.stressed[rows], seed)
         curves[name] = {model: reliability_curve(p, data.breached[rows, k]) for model, p in of_horizon.items()}
     every = {model: p[rows] for model, p in said.items()}
     pooled = _skills(every, data.breached[rows], days)
     return {"horizons": tables, "pooled": pooled, "not_monotone": dict(block.not_monotone), "reliability": curves}
 
 
-def _table(
-    said: Mapping[str, FloatArray], outcome: FloatArray, day: IntArray, stressed: BoolArray, days: DayBlocks
-) -> dict[str, Any]:
+def _table(said: Mapping[str, FloatArray], outcome: FloatArray, days: DayBlocks, stressed: BoolArray) -> dict[str, Any]:
     models = {
         name: {
             "log_loss": float(log_losses(p, outcome).mean()),
@@ -216,13 +218,27 @@ def _table(
     }
     return {
         "n": len(outcome),
-        "days": len(np.unique(day)),
+        "days": days.draws.shape[1],
         "events": int(outcome.sum()),
         "base_rate": float(outcome.mean()),
         "stress_rows": int(stressed.sum()),
         "models": models,
         "skill": _skills({n: p[:, None] for n, p in said.items()}, outcome[:, None], days),
     }
+
+
+def _over_fhs(
+    said: Mapping[str, FloatArray], outcome: FloatArray, day: IntArray, stressed: BoolArray, seed: int
+) -> dict[str, dict[str, float]]:
+    """Calibration error of the challenger less that of FHS, overall and in stress; NaN of too few rows."""
+    out = {}
+    for name, part in (("overall", np.ones(len(outcome), dtype=np.bool_)), ("stress", stressed)):
+        excess = Skill(float("nan"), float("nan"), float("nan"))
+        if part.sum() >= STRESS_ROWS:
+            blocks = DayBlocks(day[part], seed=seed)
+            excess = calibration_excess(said[CHALLENGER][part], said[FHS][part], outcome[part], blocks)
+        out[name] = _plain(excess)
+    return out
 
 
 def _calibration_error(probability: FloatArray, outcome: FloatArray, part: BoolArray) -> float:

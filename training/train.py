@@ -11,6 +11,7 @@ from typing import Any
 from ..riskcore.rulebook import RuleBook
 from ..riskcore.rulebook_file import rulebook_hash
 from .atomic import require_new_folder
+from .card_files import card_texts
 from .fit import fit_forecaster
 from .forecaster import LiquidationForecaster
 from .market_view import MarketView
@@ -64,6 +65,7 @@ def train_model(
             parameters=settings | {"model_sha256": fingerprint},
             metrics=_metrics(model.about_),
             documents={"about": model.about_},
+            texts=card_texts(model.about_, sha256=fingerprint),
         )
     return Trained(model, folder, fingerprint, address)
 
