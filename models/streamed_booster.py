@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.errors import InputError
 from .account_boosting import ACCOUNT_PARAMETERS, AccountBooster, logit
-from .booster import PARALLEL_ROWS, REPRODUCIBLE, Booster, booster_text
+from .booster import PARALLEL_ROWS, REPRODUCIBLE, THREAD_COUNT, Booster, booster_text
 from .row_file import RowFile
 
 BLOCK_ROWS = 32_768
@@ -109,8 +109,7 @@ def train_booster_on_file(
     settings |= {"seed": seed, "num_threads": useful}
     rows = FileRows(file, chosen)
     data = lightgbm.Dataset(rows, target, init_score=offset, feature_name=list(file.columns), params={"verbose": -1})
-    booster: Booster = lightgbm.train(settings, data, rounds)
-    return booster
+    return Booster(THREAD_COUNT.sub("", lightgbm.train(settings, data, rounds).model_to_string()))
 
 
 def fit_account_booster_on_file(

@@ -15,12 +15,13 @@ from margincast.training import cluster as cluster_file
 from margincast.training.account_features import DIRECTIONS
 from margincast.training.account_partitions import account_partitions, joined_datasets
 from margincast.training.booster_rows import BoosterRows, booster_rows
-from margincast.training.cluster import dask_cluster
+from margincast.training.cluster import dask_cluster, usual_partitions
 from margincast.training.dataset import labelled_dataset, simulated_dataset
 from margincast.training.distributed import distributed_dataset, labelled_partitions
 from margincast.training.distributed_boosting import fit_account_booster, scattered_rows
 from margincast.training.distributed_features import bar_blocks, distributed_features
 from margincast.training.scores import DayBlocks, log_losses
+from margincast.training.workplace import OverCluster, ThisMachine
 
 pytest.importorskip("distributed", reason="needs the extra scale: pip install margincast[scale]")
 FIRST = 31 * 24
@@ -60,6 +61,13 @@ def test_labels_and_features_are_those_of_one_machine(cluster, partitions):
     ours = distributed_dataset(cluster, small_market.view(), RULES, HORIZONS, **settings, partitions=partitions)
     same_rows(ours, small_market.dataset())
     assert np.nansum(ours.breached) > 50
+
+
+@pytest.mark.parametrize("place", ["over the cluster", "on this machine"])
+def test_each_workplace_gives_the_same_rows(cluster, place):
+    settings = {"accounts": 400, "first_bar": FIRST, "last_bar": len(small_market.data().history), "seed": 5}
+    chosen = OverCluster(cluster) if place == "over the cluster" else ThisMachine()
+    same_rows(chosen.dataset(small_market.view(), RULES, HORIZONS, **settings, threads=1), small_market.dataset())
 
 
 def test_accounts_of_ones_own_are_labelled_in_partitions_too(cluster):
@@ -130,9 +138,9 @@ def plain(cluster, learned):
 
 def fitted(cluster, train, start):
     names = train.sample.feature_names
-    parts = scattered_rows(cluster, booster_rows(train.sample, names, train.breached, start), 4)
-    ours = fit_account_booster(cluster, parts, columns=names, directions=DIRECTIONS, rounds=ROUNDS, seed=1)
-    return ours, AccountBooster(names, DIRECTIONS, ROUNDS, seed=1).fit(train.sample, train.breached, start)
+    places = OverCluster(cluster), ThisMachine()
+    asked = train.sample, train.breached, start
+    return tuple(one.fitted(AccountBooster(names, DIRECTIONS, ROUNDS, seed=1, threads=2), *asked) for one in places)
 
 
 def as_good(ours, alone, test, later):
@@ -160,6 +168,7 @@ def test_corrections_over_the_cluster_are_as_good_as_those_of_one_machine(cluste
 
 def test_a_booster_of_the_cluster_is_stored_like_any_other(plain, learned):
     ours, alone = plain
+    assert ours.threads == alone.threads == 2
     state, other = json.loads(json.dumps(ours.state())), alone.state()
     again = AccountBooster.from_state(state)
     assert again.predict(learned[1].sample).tobytes() == ours.predict(learned[1].sample).tobytes()
@@ -205,6 +214,11 @@ def test_parts_of_other_kinds_are_not_joined():
     shorter = labelled_dataset(small_market.view(), RULES, (1, 4), part.book, part.sample.bar)
     with pytest.raises(InputError, match="row 1, column parts: has other horizons or features"):
         joined_datasets([part, shorter])
+
+
+def test_partitions_are_small_and_busy_every_thread(cluster):
+    assert usual_partitions(cluster, 10) == 2
+    assert usual_partitions(cluster, 100_000) == 2 and usual_partitions(cluster, 1_000_001) == 21
 
 
 def test_an_address_without_a_scheduler_is_refused(monkeypatch):

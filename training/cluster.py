@@ -12,6 +12,8 @@ from ..riskcore.errors import InputError, MargincastError
 LOCAL = "local"
 REACH = "20s"
 """How long a scheduler is waited for."""
+PARTITION_ROWS = 50_000
+"""Rows of a partition where nothing else is asked for: 60 float64 features of them are 24 MB."""
 
 
 class Cluster(Protocol):
@@ -27,6 +29,10 @@ class Cluster(Protocol):
 
     def gather(self, futures: Any) -> Any:
         """Results of futures; what a worker raised is raised here."""
+        ...
+
+    def ncores(self) -> Any:
+        """Threads of each worker, by its address."""
         ...
 
 
@@ -67,3 +73,9 @@ def dask_cluster(address: str, workers: int = 2) -> Iterator[Cluster]:
         raise InputError(problem, column="dask", value=address) from failure
     with client:
         yield client
+
+
+def usual_partitions(cluster: Cluster, rows: int) -> int:
+    """Partitions of at most `PARTITION_ROWS` rows, and no fewer than the cluster has threads."""
+    threads: int = sum(cluster.ncores().values())
+    return max(-(-rows // PARTITION_ROWS), threads)

@@ -12,13 +12,10 @@ from ..riskcore.accounts import AccountBook
 from ..riskcore.arrays import IntArray
 from ..riskcore.rulebook import RuleBook
 from .account_partitions import account_partitions, joined_datasets
-from .cluster import Cluster
+from .cluster import Cluster, usual_partitions
 from .dataset import Dataset, labelled_dataset, latest_bar
 from .market_view import MarketView
 from .population import PopulationSpec, simulate_accounts
-
-PARTITION_ROWS = 50_000
-"""Rows of a partition where nothing else is asked for: 60 float64 features of them are 24 MB."""
 
 
 def labelled_partitions(
@@ -40,15 +37,14 @@ def labelled_partitions(
     view, rules, horizons, book, bar
         As for `labelled_dataset`: pools of one's own as well as simulated ones.
     partitions
-        How many; None: as many as have `PARTITION_ROWS` rows each.
+        How many; None: see `usual_partitions`.
 
     Raises
     ------
     InputError
         Fewer than one partition, or no pool. What `labelled_dataset` refuses is raised when a future is gathered.
     """
-    wanted = -(-len(book) // PARTITION_ROWS) if partitions is None else partitions
-    cut = account_partitions(len(book), wanted)
+    cut = account_partitions(len(book), usual_partitions(cluster, len(book)) if partitions is None else partitions)
     market = cluster.scatter((view, rules), broadcast=True, hash=False)
     parts = [cluster.scatter((book.take(rows), bar[rows]), hash=False) for rows in cut]
     return [cluster.submit(_label, market, horizons, part, pure=False) for part in parts]

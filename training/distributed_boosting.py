@@ -15,24 +15,25 @@ from typing import Any
 import numpy as np
 
 from ..models.account_boosting import ACCOUNT_PARAMETERS, AccountBooster, logit
-from ..models.booster import REPRODUCIBLE, booster_text
+from ..models.booster import REPRODUCIBLE, THREAD_COUNT
 from ..riskcore.errors import InputError
 from .account_partitions import account_partitions
 from .booster_rows import BoosterRows, KnownRows
-from .cluster import Cluster
+from .cluster import Cluster, usual_partitions
 
 NETWORK = re.compile(r"^\[(?:machines|num_machines|local_listen_port|time_out): .*\]\n", re.MULTILINE)
 """Lines of LightGBM's text that say on which machines it was trained: no part of the model."""
 
 
-def scattered_rows(cluster: Cluster, rows: BoosterRows, partitions: int) -> list[Any]:
-    """Rows held here, cut and sent to the workers; futures of `BoosterRows`."""
+def scattered_rows(cluster: Cluster, rows: BoosterRows, partitions: int | None = None) -> list[Any]:
+    """Rows held here, cut and sent to the workers; futures of `BoosterRows`. None: see `usual_partitions`."""
+    wanted = usual_partitions(cluster, len(rows.breached)) if partitions is None else partitions
     return [
         cluster.scatter(
             BoosterRows(rows.features[p], rows.breached[p], None if rows.offset is None else rows.offset[p]),
             hash=False,
         )
-        for p in account_partitions(len(rows.breached), partitions)
+        for p in account_partitions(len(rows.breached), wanted)
     ]
 
 
@@ -106,7 +107,7 @@ def _trained(
         # each worker uses its own threads; LightGBM says so of a default that nobody set
         warnings.filterwarnings("ignore", message="Parameter n_jobs will be ignored", category=UserWarning)
         model.fit(features, outcome, init_score=start, feature_name=list(columns))
-    return NETWORK.sub("", booster_text(model.booster_))
+    return NETWORK.sub("", THREAD_COUNT.sub("", model.booster_.model_to_string()))
 
 
 def _stacked(
