@@ -64,7 +64,7 @@ def table(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     x[:, 3] = np.round(x[:, 3])
     x[rng.random(x.shape) < 0.1] = np.nan
     x[rng.random(x.shape) < [0.0, 0.1, 0.1, 0.0, 0.8, 0.1]] = 0.0
-    known = np.nan_to_num(x, nan=0.7)
+    known = np.nan_to_num(x, nan=0.0)
     y = known[:, 0] + np.abs(known[:, 1]) * 1e3 + 2 * (known[:, 4] > 0) + np.isnan(x[:, 2]) + (known[:, 3] == 0)
     return x, y + np.sin(known[:, 2] / 2e5) + 0.1 * rng.normal(size=rows)
 
