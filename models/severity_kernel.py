@@ -95,3 +95,46 @@ def severity_pass(
                         left += equity_weight[entry] * _gain(np.float32(scale[entry]) * paths[path, series[entry], k])
                     least = min(least, left)
             loss[row, path] = max(-least, 0.0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _tail_mean(degree: FloatArray, loss: FloatArray, most: float) -> float:
+    """Mean of the largest losses of degrees that add to `most`; the last one counts in part, what is left over as 0."""
+    losing = np.flatnonzero((degree > 0.0) & (loss > 0.0))
+    left, total = most, 0.0
+    for place in losing[np.argsort(-loss[losing])]:
+        taken = min(degree[place], left)
+        total += taken * loss[place]
+        left -= taken
+        if left <= 0.0:
+            break
+    return total / most
+
+
+@numba.njit(cache=True, nogil=True)
+def statistics_pass(
+    degree: FloatArray,
+    loss: FloatArray,
+    level: float,
+    probability: FloatArray,
+    premium: FloatArray,
+    error: FloatArray,
+    shortfall: FloatArray,
+) -> None:
+    """Write what `Severity` tells of each row from the degree, NaN where not known, and the loss on each path."""
+    for row in range(len(degree)):
+        count, weight, owed = 0, 0.0, 0.0
+        for path in range(degree.shape[1]):
+            if not math.isnan(degree[row, path]):
+                count += 1
+                weight += degree[row, path]
+                owed += degree[row, path] * loss[row, path]
+        mean = owed / count if count > 0 else np.nan
+        squares = 0.0
+        for path in range(degree.shape[1]):
+            if not math.isnan(degree[row, path]):
+                squares += (degree[row, path] * loss[row, path] - mean) ** 2
+        probability[row], premium[row] = (weight / count if count > 0 else np.nan), mean
+        error[row] = math.sqrt(squares / max(count - 1, 1) / count) if count > 0 else np.nan
+        known = weight > 0.0 and not math.isnan(owed)
+        shortfall[row] = _tail_mean(degree[row], loss[row], (1.0 - level) * weight) if known else np.nan

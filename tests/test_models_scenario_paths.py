@@ -438,6 +438,18 @@ def test_closing_costs_are_charged_on_the_notional_at_the_breach() -> None:
     np.testing.assert_allclose(at, [-40.0, -41.0])
 
 
+def test_funding_alone_liquidates_at_the_charge_that_uses_headroom_up() -> None:
+    """A long of 100 with 2 of headroom pays 1 a bar from the second on: none is left at the third, less at the fourth."""
+    flat = np.full((2, 6, 1), 100.0)
+    rates = np.full((6, 1), 0.01)
+    rates[0] = 0.5
+    paths = paths_of(flat, flat, flat, [100.0], InstrumentTable.linear_perpetuals(["BTC"]), np.array([0]),
+                     np.array([-1]), rates)  # fmt: skip
+    found = scenario_passage(book_of([12.0, 12.0], [1.0, -1.0]), paths, CLIFF)
+    assert found.bar.tolist() == [[3, 3], [LIVES, LIVES]]
+    np.testing.assert_allclose(found.equity[0], 9.0)
+
+
 def test_the_ladder_costs_what_execution_cost_says() -> None:
     rng = np.random.default_rng(1)
     levels, resting = np.array([5.0, 20.0, 100.0]), np.cumsum(rng.exponential(1e5, (2, 3)), axis=1)
