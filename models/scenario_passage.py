@@ -183,8 +183,8 @@ def option_scenario_passage(
 
     Notes
     -----
-    Cost: about 50 ns for each contract and state, once for all accounts, then two products for each leg and state looked
-    at: 4 s on one core for 1,000 accounts with 20 positions each in 200 contracts, on 1,388 paths of 24 bars.
+    Cost: about 50 ns for each contract and state, once for all accounts, then two products for each leg and state that
+    is looked at: 4 s on one core for 1,000 accounts with 20 positions each in 200 contracts, on 1,388 paths of 24 bars.
     """
     require_options_fit(book, held, rules)
     engine = _Engine(book, paths, rules, closing_cost, threads)

@@ -284,6 +284,9 @@ def test_fine_brownian_paths_obey_the_reflection_principle() -> None:
         error = np.sqrt(expected * (1 - expected) / n)
         assert (np.abs(arrived[:, bars - 1] - expected) < 4 * error).all()
         np.testing.assert_allclose(found.until(bars).probability, arrived[:, bars - 1], rtol=1e-12)
+        cut = found.until(bars)
+        np.testing.assert_array_equal(cut.bar, np.where(found.bar < bars, found.bar, LIVES))
+        np.testing.assert_array_equal(np.isfinite(cut.equity), cut.breached)
     np.testing.assert_allclose(arrived[:, -1], found.probability, rtol=1e-12)
 
 
@@ -439,7 +442,7 @@ def test_closing_costs_are_charged_on_the_notional_at_the_breach() -> None:
 
 
 def test_funding_alone_liquidates_at_the_charge_that_uses_headroom_up() -> None:
-    """A long of 100 with 2 of headroom pays 1 a bar from the second on: none is left at the third, less at the fourth."""
+    """A long of 100 with 2 of headroom pays 1 a bar from the second on: none is left at the third bar."""
     flat = np.full((2, 6, 1), 100.0)
     rates = np.full((6, 1), 0.01)
     rates[0] = 0.5
