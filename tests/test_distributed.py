@@ -1,6 +1,9 @@
 """Labels, features and boosters over a local Dask cluster, held to the same on one machine."""
 
+import contextlib
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from margincast.riskcore.errors import InputError, MargincastError
 from margincast.training import cluster as cluster_file
 from margincast.training.account_features import DIRECTIONS
 from margincast.training.account_partitions import account_partitions, joined_datasets
-from margincast.training.booster_rows import BoosterRows, booster_rows
+from margincast.training.booster_rows import BoosterRows
 from margincast.training.cluster import dask_cluster, usual_partitions
 from margincast.training.dataset import labelled_dataset, simulated_dataset
 from margincast.training.distributed import distributed_dataset, labelled_partitions
@@ -214,6 +217,28 @@ def test_parts_of_other_kinds_are_not_joined():
     shorter = labelled_dataset(small_market.view(), RULES, (1, 4), part.book, part.sample.bar)
     with pytest.raises(InputError, match="row 1, column parts: has other horizons or features"):
         joined_datasets([part, shorter])
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="reads the sockets of Linux")
+def test_a_local_cluster_listens_on_loopback_only(cluster):
+    """Ports of this process, of the workers and of what watches over them."""
+    me = os.getpid()
+    children = map(int, Path(f"/proc/{me}/task/{me}/children").read_text().split())
+    sockets = {
+        number for process in {me, *children, *cluster.run(os.getpid).values()} for number in open_sockets(process)
+    }
+    lines = [
+        line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    listening = [line[1].split(":")[0] for line in lines if line[3] == "0A" and line[9] in sockets]
+    assert len(listening) >= 4 and set(listening) == {"0100007F"}
+
+
+def open_sockets(process):
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if (target := os.readlink(link)).startswith("socket:["):
+                yield target[8:-1]
 
 
 def test_partitions_are_small_and_busy_every_thread(cluster):

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ..riskcore.errors import InputError, MargincastError
 
 LOCAL = "local"
+LOOPBACK = "127.0.0.1"
 REACH = "20s"
 """How long a scheduler is waited for."""
 PARTITION_ROWS = 50_000
@@ -62,7 +63,9 @@ def dask_cluster(address: str, workers: int = 2) -> Iterator[Cluster]:
         raise MargincastError("work over a cluster needs Dask: pip install margincast[scale]") from None
     if address == LOCAL:
         # processes: LightGBM's network is one a process
-        options = {"processes": True, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+        options = {"processes": True, "threads_per_worker": 1, "host": LOOPBACK}
+        # without an address their pages would stand on every interface, the scheduler's on a fixed port
+        options |= {"dashboard_address": f"{LOOPBACK}:0", "worker_dashboard_address": f"{LOOPBACK}:0"}
         with dask.LocalCluster(n_workers=workers, **options) as started, dask.Client(started) as client:
             yield client
         return
