@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..riskcore.accounts import AccountBook
-from ..riskcore.arrays import FloatArray, IntArray, require_shape
+from ..riskcore.arrays import FloatArray, IntArray, require, require_shape
 from ..riskcore.errors import InputError
 from ..riskcore.exposure import linearise_at
 from ..riskcore.margin import in_chunks
@@ -119,6 +119,7 @@ def linear_severity(
     scale: ScaleField,
     equity_weight: FloatArray,
     *,
+    closing_cost: FloatArray | None = None,
     level: float = 0.95,
 ) -> Severity:
     """Severity from the paths and the linear exposure that `FilteredHistorical.predict` has its probability from.
@@ -133,13 +134,16 @@ def linear_severity(
     equity_weight
         d(equity) / d log(price) of each exposure entry (`equity_weights`); `Exposure.weight` is that of headroom, which
         differs by maintenance margin.
+    closing_cost
+        What closing each account would cost, base asset, shape (n,), taken off its equity at close-out; none if left
+        out. NaN makes its loss and premium NaN.
     level
         Of the expected shortfall.
 
     Raises
     ------
     InputError
-        A horizon that was not fitted, weights of another shape, a level outside [0, 1).
+        A horizon that was not fitted, weights or costs of another shape, a cost below 0, a level outside [0, 1).
 
     Notes
     -----
@@ -147,6 +151,10 @@ def linear_severity(
     """
     exposure = sample.exposure
     require_shape(equity_weight, exposure.weight.shape, "equity_weight")
+    if closing_cost is not None:
+        require_shape(closing_cost, (len(sample),), "closing_cost")
+        require(~(closing_cost < 0), closing_cost, "must not be negative", "closing_cost")
+        sample = replace(sample, exposure=replace(exposure, equity=exposure.equity - closing_cost))
     parts = []
     for first in range(0, len(sample), ROWS):
         rows = np.arange(first, min(first + ROWS, len(sample)))
@@ -224,7 +232,8 @@ def _linear(
 
     in_chunks(run, len(sample), model.threads)
     gone = (exposure.headroom < 0)[:, None] & ~np.isnan(degree)
-    degree, loss = np.where(gone, 1.0, degree), np.where(gone, np.maximum(-exposure.equity, 0.0)[:, None], loss)
+    owed = np.maximum(-exposure.equity, 0.0)[:, None]
+    degree, loss = np.where(gone, 1.0, degree), np.where(gone | np.isnan(owed), owed, loss)
     still = exposure.gross == 0
     return _statistics(np.where(still[:, None] & ~gone, 0.0, degree), loss, level)
 

@@ -189,6 +189,23 @@ def test_probabilities_are_those_of_predict_and_premiums_their_product_with_the_
     np.testing.assert_allclose(found.standard_error[gone], 0.0, atol=1e-12)
 
 
+def test_closing_costs_are_owed_too_where_equity_does_not_cover_them() -> None:
+    """At one state of -10% with 100 of exposure: 6 of equity leave -4, and -7 after a cost of 3."""
+    moves = np.log([0.9, 0.9, 0.9]).astype(np.float32)[None, None, :]
+    one = np.ones(4)
+    exposure = Exposure(np.arange(5), np.zeros(4, int), 100 * one, 4 * one, 6 * one, 2 * one)
+    exposure = replace(exposure, headroom=np.array([4.0, 4.0, 4.0, -1.0]), equity=np.array([6.0, 6.0, 6.0, 1.0]))
+    model = model_of([PathLibrary(np.array([1]), moves, 1)], 1e-4)
+    given = model, sample_of(exposure, (1,)), field_of(np.ones(1), (1,)), 100 * one
+    cost = np.array([0.0, 3.0, np.nan, 3.0])
+    found = linear_severity(*given, closing_cost=cost)
+    np.testing.assert_allclose(found.probability[:, 0], 1.0)
+    np.testing.assert_allclose(found.premium[:, 0], [4.0, 7.0, np.nan, 2.0], atol=0.01)
+    for bad, match in ((-cost, "must not be negative"), (cost[:2], "has shape")):
+        with pytest.raises(InputError, match=f"closing_cost: {match}"):
+            linear_severity(*given, closing_cost=bad)
+
+
 def test_pools_that_nothing_moves_are_not_liquidated_and_unknown_ones_are_not_known() -> None:
     rng = np.random.default_rng(2)
     exposure = Exposure([0, 0, 1, 2], [0, 1], np.array([100.0, 100.0]), *np.array([[5.0] * 3, [6.0] * 3, [1.0] * 3]))
