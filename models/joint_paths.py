@@ -12,6 +12,8 @@ from ..riskcore.exposure import Exposure
 from .paths import PathLibrary
 
 SOLVER_STEPS = 34
+REACH = 20.0
+"""Severities further than this many bandwidths from 0 are breached, or not, to nine digits."""
 
 
 def path_severity(exposure: Exposure, library: PathLibrary, scale: FloatArray) -> FloatArray:
@@ -107,17 +109,38 @@ def with_marginals(severity: FloatArray, probability: FloatArray, bandwidth: flo
     Shape (n_windows, n_pools).
     """
     require_shape(probability, severity.shape[1:], "probability")
-    finite = np.isfinite(severity)
-    low = np.where(finite, severity, np.inf).min(axis=0, initial=np.inf)
-    high = np.where(finite, severity, -np.inf).max(axis=0, initial=-np.inf)
-    # shifts that put every path far below, and far above, zero
-    bottom, top = -np.nan_to_num(high, neginf=0.0) - 3.0, -np.nan_to_num(low, posinf=0.0) + 3.0
-    for _ in range(SOLVER_STEPS):
-        middle = 0.5 * (bottom + top)
-        above = path_probabilities(severity + middle, bandwidth).mean(axis=0) > probability
-        bottom, top = np.where(above, bottom, middle), np.where(above, middle, top)
-    out = path_probabilities(severity + 0.5 * (bottom + top), bandwidth)
+    out = path_probabilities(severity + _shifts(np.ascontiguousarray(severity.T), probability, bandwidth), bandwidth)
     reached = out.mean(axis=0)
     lacking = np.where(reached < 1.0, np.maximum(probability - reached, 0.0) / np.maximum(1.0 - reached, 1e-300), 0.0)
     spread = np.where(lacking > 1e-9, lacking, 0.0)
     return np.where(np.isnan(probability), np.nan, out + spread * (1.0 - out))
+
+
+@numba.njit(cache=True, nogil=True)
+def _shifts(severity: FloatArray, probability: FloatArray, bandwidth: float) -> FloatArray:
+    """What to add to each row so that its smoothed breaches average to its probability, by bisection."""
+    pools, windows = severity.shape
+    out = np.empty(pools)
+    far = REACH * bandwidth
+    for pool in range(pools):
+        low, high = np.inf, -np.inf
+        for window in range(windows):
+            if np.isfinite(severity[pool, window]):
+                low, high = min(low, severity[pool, window]), max(high, severity[pool, window])
+        # shifts that put every path far below zero, and far above
+        bottom, top = (-high - far, -low + far) if high >= low else (0.0, 0.0)
+        for _ in range(SOLVER_STEPS):
+            middle = 0.5 * (bottom + top)
+            total = 0.0
+            for window in range(windows):
+                x = severity[pool, window] + middle
+                if x > far:
+                    total += 1.0
+                elif x > -far:
+                    total += 1.0 / (1.0 + np.exp(-x / bandwidth))
+            if total / windows > probability[pool]:
+                top = middle
+            else:
+                bottom = middle
+        out[pool] = 0.5 * (bottom + top)
+    return out

@@ -14,6 +14,7 @@ from .booster import booster_from_text, booster_text, raw_scores, train_booster
 
 GRID = 400
 """Even ranks of the errors that are kept."""
+CURVE_STEPS = 4001
 BOOSTER_PARAMETERS: dict[str, Any] = {
     "objective": "binary",
     "num_leaves": 15,
@@ -65,16 +66,21 @@ class SpikeErrors:
             raise InputError("needs two different errors", column="realised", value=len(errors))
         self.errors_ = errors_at_even_ranks(errors)
         self.width_ = self.bandwidth * float(errors.std())
+        self._tabulate()
         return self
 
     def predict(self, forecast: FloatArray, threshold: FloatArray) -> FloatArray:
         """Probability that the log scale exceeds a log threshold, shape (n,); NaN where either is."""
         require_shape(threshold, forecast.shape, "threshold")
-        away = np.asarray(threshold - forecast)
-        out = np.zeros(away.shape)
+        return np.interp(threshold - forecast, *self._curve, left=1.0, right=0.0)
+
+    def _tabulate(self) -> None:
+        """Lay out the probability by distance of the threshold: it is one curve for all forecasts."""
+        away = np.linspace(self.errors_[0] - 8 * self.width_, self.errors_[-1] + 8 * self.width_, CURVE_STEPS)
+        share = np.zeros(CURVE_STEPS)
         for error in self.errors_:
-            out += ndtr((error - away) / self.width_)
-        return out / len(self.errors_)
+            share += ndtr((error - away) / self.width_)
+        self._curve = away, share / len(self.errors_)
 
     def state(self) -> dict[str, Any]:
         """What `from_state` needs."""
@@ -85,6 +91,7 @@ class SpikeErrors:
         """The model as it was when `state` was taken."""
         model = cls(float(state["bandwidth"]))
         model.errors_, model.width_ = np.asarray(state["errors"], dtype=np.float64), float(state["width"])
+        model._tabulate()
         return model
 
 

@@ -19,8 +19,10 @@ from margincast.models.historical import FilteredHistorical
 from margincast.models.joint_losses import JointLosses, joint_losses
 from margincast.models.joint_paths import path_probabilities, path_severity, with_marginals
 from margincast.models.paths import PathLibrary, breach_probability
+from margincast.models.sample import ScaleField
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.exposure import Exposure
+from margincast.training.liquidation_share import expected_liquidation_share
 from margincast.training.market_level import (
     METHODS,
     JointModel,
@@ -256,3 +258,18 @@ def test_a_venue_needs_room_for_its_horizon_and_exposure_a_side() -> None:
         )
     none = Exposure(np.array([0, 0]), np.empty(0, np.int64), np.empty(0), np.ones(1), np.ones(1), np.zeros(1))
     assert tilt_of(none).tolist() == [0.0]
+
+
+def test_expected_share_of_a_ladder_by_hand() -> None:
+    """Paths that fall or rise by 15%: longs and shorts of 10x are lost on half of them each, those of 3x never."""
+    falls_, rises = np.full((1, 1, 3), math.log(0.85)), np.full((1, 1, 3), math.log(1.15))
+    simulation = FilteredHistorical(bandwidth=0.01)
+    moves = np.concatenate((falls_, rises)).astype(np.float32)
+    simulation.libraries_ = {1: PathLibrary(np.arange(2), moves, 1)}
+    scale = ScaleField(np.array([[[1.0]], [[0.1]], [[np.nan]]]), (1,))
+    found = expected_liquidation_share(simulation, scale, np.array([0, 1, 2]), 1, leverages=(3.0, 10.0))
+    np.testing.assert_allclose(found[:, 0], [0.25, 0.0, np.nan], atol=1e-6)
+    with pytest.raises(InputError, match=r"row 1, column leverage: leaves no headroom at entry \(found 100.0\)"):
+        expected_liquidation_share(simulation, scale, np.array([0]), 1, leverages=(3.0, 100.0))
+    with pytest.raises(InputError, match="column horizon: is not one of those fitted"):
+        expected_liquidation_share(simulation, scale, np.array([0]), 4)
