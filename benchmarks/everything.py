@@ -23,6 +23,7 @@ SCRIPTS = (
     "features",
     "correlation",
     "order_book",
+    "scoring",
 )
 INTRO = """# Speed
 

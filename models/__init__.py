@@ -34,6 +34,7 @@ from .severity import Severity, equity_weights, linear_severity, severity_of
 from .spike import SpikeBooster, SpikeErrors
 from .streamed_booster import fit_account_booster_on_file, train_booster_on_file
 from .stress_weights import stress_weights
+from .tree_scorer import TreeScorer
 from .venn_abers import VennAbers
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "TemperatureScaling",
     "Tempered",
     "TouchFrequency",
+    "TreeScorer",
     "VennAbers",
     "accumulated",
     "answer",

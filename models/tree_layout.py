@@ -136,7 +136,7 @@ def _rounded_down(values: FloatArray) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> bool(_rounded_down(np.array([0.1]))[0] < 0.1 < np.float32(0.1))
+    >>> float(_rounded_down(np.array([0.1]))[0]) < 0.1 < float(np.float32(0.1))
     True
     """
     with np.errstate(over="ignore"):
