@@ -18,6 +18,8 @@ LEAST_BARS = 500
 """Bars with return and measure that a fit needs."""
 BOUNDS = ((-5.0, 5.0), (0.0, 0.9999), (0.0, 2.0))
 START = (0.0, 0.6, 0.35)
+WILD = 50.0
+"""Distance from the usual log variance beyond which the search does not follow a path: squares would overflow."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,27 @@ def fit_realized_garch(returns: FloatArray, log_measure: FloatArray) -> Realized
     if not mean_square > 0.0:
         return None
     level, count = math.log(mean_square), int(known.sum())
-    scaled, measure = returns / math.sqrt(mean_square), log_measure - level
+    scaled, measure = returns[known] / math.sqrt(mean_square), log_measure - level
+    usual = float(np.mean(measure[known]))
+
+    def variance(theta: FloatArray) -> FloatArray:
+        # log h - m = beta (log h - m) + gamma (log x - mean log x): stays near m for any parameters that are tried
+        omega = theta[0] * (1.0 - theta[1]) - theta[2] * usual
+        path = log_variance_path(omega, theta[1], theta[2], 0.0, measure)[:-1]
+        return np.clip(path[known], -WILD, WILD)
 
     def loss(theta: FloatArray) -> float:
-        log_variance = log_variance_path(theta[0], theta[1], theta[2], 0.0, measure)[:-1]
-        errors, _ = _measurement(scaled[known], measure[known], log_variance[known])
-        z2 = scaled[known] ** 2 * np.exp(-log_variance[known])
-        both = log_variance[known].sum() + z2.sum() + count * math.log(float(np.mean(errors * errors)))
+        log_variance = variance(theta)
+        errors, _ = _measurement(scaled, measure[known], log_variance)
+        z2 = scaled**2 * np.exp(-log_variance)
+        both = log_variance.sum() + z2.sum() + count * math.log(float(np.mean(errors * errors)))
         return 0.5 * float(both) / count
 
-    omega, beta, gamma = minimize(loss, np.array(START), method="L-BFGS-B", bounds=BOUNDS).x
-    log_variance = log_variance_path(omega, beta, gamma, 0.0, measure)[:-1]
-    errors, (xi, phi, tau1, tau2) = _measurement(scaled[known], measure[known], log_variance[known])
-    likelihood = -count * (loss(np.array([omega, beta, gamma])) + math.log(2.0 * math.pi) + 0.5 + 0.5 * level)
+    best = minimize(loss, np.array(START), method="L-BFGS-B", bounds=BOUNDS)
+    middle, beta, gamma = best.x
+    omega = middle * (1.0 - beta) - gamma * usual
+    errors, (xi, phi, tau1, tau2) = _measurement(scaled, measure[known], variance(best.x))
+    likelihood = -count * (float(best.fun) + math.log(2.0 * math.pi) + 0.5 + 0.5 * level)
     values = (
         omega + level * (1.0 - beta - gamma),
         beta,
