@@ -28,6 +28,7 @@ from margincast.features.readers.account_events_2023 import read_accounts_2023
 from margincast.features.readers.folder import read_market_folder
 from margincast.models.behavioural import behavioural_probability
 from margincast.models.competing_risks import CauseHazards, cumulative_incidence
+from margincast.models.health_factor import health_factor
 from margincast.models.sample import AccountSample, ScaleField
 from margincast.riskcore.accounts import AccountBook
 from margincast.riskcore.arrays import BoolArray, FloatArray, IntArray
@@ -216,8 +217,7 @@ def _scored(
     sample = with_columns(sample_of(view, book, hours.bar, rules, model.horizons), model.lightgbm_.columns)
     fields = model.scales_.fields(view.data, view.frame, hours.bar)
     said = model.predict(sample, fields)
-    factor = sample.exposure.equity / sample.exposure.maintenance
-    said[RULE] = np.repeat(-factor[:, None], len(model.horizons), axis=1)
+    said[RULE] = np.repeat(-health_factor(sample.exposure)[:, None], len(model.horizons), axis=1)
     return book, sample, {name: said[name] for name in (RULE, *FROZEN)}, fields
 
 

@@ -21,6 +21,7 @@ from margincast.models.competing_risks import CauseHazards
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.first_passage import first_passage
 from margincast.riskcore.instruments import InstrumentTable
+from margincast.riskcore.margin import evaluate
 from margincast.training.account_behaviour import (
     CAUSES,
     COLUMNS,
@@ -32,6 +33,7 @@ from margincast.training.account_behaviour import (
     held_to_breach,
 )
 from margincast.training.behavioural_score import behavioural_forecast, hours_since_fill, learn_hazards
+from margincast.training.dataset import sample_of
 from margincast.training.market_view import view_market
 from margincast.training.replay_accounts import (
     HOUR,
@@ -228,6 +230,25 @@ def replace_symbols(history, table):
         history, instruments=table, times=history.times[:48], **bars, mark_series=np.array([0]),
         index_series=np.array([-1]), funding=np.zeros((48, 1)),
     )  # fmt: skip
+
+
+def test_hazards_see_the_book_valued_at_its_past_prices_and_at_its_entry(events):
+    """Against the margin core, asked at each of the six opens before."""
+    view, bar = small_market.view(), LAST - 20
+    held = held_hours(events, view.history, bar, bar + 1)
+    held = held.take(is_on_market(held, view.history))
+    book = book_on(held, view.history)
+    sample = sample_of(view, book, held.bar, small_market.RULES, (1, 4, 24))
+    seen = behaviour_rows(view, book, sample, held.since_fill)
+    now = evaluate(book, view.history.state_at(bar), small_market.RULES)
+    for back in range(1, 7):
+        then = evaluate(book, view.history.state_at(bar - back), small_market.RULES)
+        # exact within a tier of maintenance margin; a price that crosses one changes the last digits
+        np.testing.assert_allclose(seen.standing.past[:, back - 1], then.headroom - now.headroom, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(seen.standing.profit, now.equity - held.money[:, 0], rtol=1e-9, atol=1e-6)
+    assert (seen.hour == int(view.history.times[bar].astype(str)[11:13])).all()
+    risk = seen.exposure.headroom / seen.standing.risk
+    np.testing.assert_allclose(risk, sample.column("distance_ewma"), rtol=1e-12)
 
 
 def test_held_to_breach_is_counted_row_by_row(events):
