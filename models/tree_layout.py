@@ -19,9 +19,8 @@ from ..riskcore.arrays import FloatArray, IntArray
 from .tree_text import MISSING_NONE, Trees, UnsupportedModelError, tree_of
 
 MASK_LEAVES = 64
-MOST_CODES, MOST_COLUMNS, MOST_SLOTS = 2**16 - 1, 2**16, 2**32
+MOST_CODES, MOST_COLUMNS = 2**16 - 1, 2**16
 LEAF_RANK = 2**16 - 1
-"""No code is above it: a walk that has come to a leaf stays there."""
 
 
 class Codes(NamedTuple):
@@ -78,17 +77,16 @@ class Walk(NamedTuple):
 
     Parameters
     ----------
-    root, depth
-        First slot of each tree, and the steps after which every row is in a leaf.
+    root
+        First slot of each tree.
     slot
-        Of each slot, in one word: column (bits 0-15), rank (16-31), slot where the code is not above it (32-63), which
-        of a leaf is the slot itself.
+        Of each slot, in one word: column (bits 0-15), rank (16-31), slot where the code is not above it (32-63). Of a
+        leaf the rank is LEAF_RANK, which no code is above, and the slot itself follows: a walk that came there stays.
     value
         What a leaf's slot adds.
     """
 
     root: IntArray
-    depth: IntArray
     slot: NDArray[np.uint64]
     value: FloatArray
 
@@ -99,36 +97,36 @@ def lay_out(trees: Trees) -> tuple[Codes, Masks | None, Walk]:
     Raises
     ------
     UnsupportedModelError
-        More thresholds of a feature, columns or leaves than the codes can tell apart.
+        More thresholds of a feature, or more columns, than codes can tell apart.
     """
     codes, column, rank = _codes(trees)
-    shape = _Shape(trees)
     widest = int(np.diff(trees.leaf_pointer).max(initial=1))
-    masks = _masks(trees, shape, column, rank.astype(codes.missing_code.dtype)) if widest <= MASK_LEAVES else None
-    return codes, masks, _walk(trees, shape, column, rank)
+    masks = _masks(trees, column, rank.astype(codes.missing_code.dtype)) if widest <= MASK_LEAVES else None
+    return codes, masks, _walk(trees, column, rank)
 
 
 def _codes(trees: Trees) -> tuple[Codes, IntArray, IntArray]:
     """How values become codes, and the column and rank of each split."""
     used, place = np.unique(trees.feature, return_inverse=True)
-    pairs, pair_of_split = np.unique(np.column_stack((place, trees.threshold)), axis=0, return_inverse=True)
-    count = np.bincount(pairs[:, 0].astype(np.int64), minlength=len(used))
-    rank = pair_of_split - (np.cumsum(count) - count)[place]
+    pairs, pair = np.unique(np.column_stack((place, trees.threshold)), axis=0, return_inverse=True)
+    owner, values = pairs[:, 0].astype(np.int64), pairs[:, 1]
+    count = np.bincount(owner, minlength=len(used))
+    first = np.cumsum(count) - count
     default = np.where(trees.missing == MISSING_NONE, 0, 2 * trees.missing + trees.default_left)
     keys, column = np.unique(8 * place + default, return_inverse=True)
-    if count.max(initial=0) > MOST_CODES or len(keys) > MOST_COLUMNS:
+    most = int(count.max(initial=0))
+    if most > MOST_CODES or len(keys) > MOST_COLUMNS:
         raise UnsupportedModelError(f"has over {MOST_CODES} thresholds of a feature, or {MOST_COLUMNS} columns")
-    kind = np.uint8 if count.max(initial=0) <= np.iinfo(np.uint8).max else np.uint16
+    kind = np.uint8 if most <= np.iinfo(np.uint8).max else np.uint16
     step = 1 << (np.frexp(count)[1].astype(np.int64) - 1)
-    start = np.cumsum(2 * step - 1) - (2 * step - 1)
-    thresholds = np.full(int((2 * step - 1).sum()), np.inf)
-    thresholds[
-        start[pairs[:, 0].astype(np.int64)] + np.arange(len(pairs)) - np.repeat(np.cumsum(count) - count, count)
-    ] = pairs[:, 1]
+    room = 2 * step - 1
+    start = np.cumsum(room) - room
+    thresholds = np.full(int(room.sum()), np.inf)
+    thresholds[start[owner] + np.arange(len(owner)) - first[owner]] = values
     missing_code = np.where(keys % 2 == 1, 0, np.iinfo(kind).max).astype(kind)
-    column_pointer = np.searchsorted(keys // 8, np.arange(len(used) + 1))
-    codes = Codes(used, start, step, thresholds, _rounded_down(thresholds), column_pointer, keys % 8 // 2, missing_code)
-    return codes, column, rank
+    pointer = np.searchsorted(keys // 8, np.arange(len(used) + 1))
+    codes = Codes(used, start, step, thresholds, _rounded_down(thresholds), pointer, keys % 8 // 2, missing_code)
+    return codes, column, pair - first[place]
 
 
 def _rounded_down(values: FloatArray) -> NDArray[np.float32]:
@@ -149,8 +147,6 @@ class _Shape:
 
     Attributes
     ----------
-    depth
-        Splits on the longest way through each tree.
     first, left_leaves
         Of each split, its first leaf counted from the left, and how many leaves its left branch has.
     leaf_place
@@ -164,23 +160,18 @@ class _Shape:
         counts = np.diff(trees.split_pointer)
         levels = [np.flatnonzero(counts > k) for k in range(int(counts.max(initial=0)))]
         below = np.zeros(len(trees.feature), dtype=np.int64)
-        deep = np.zeros(len(trees.feature), dtype=np.int64)
         self.left_leaves = np.zeros(len(trees.feature), dtype=np.int64)
         for k, tree in reversed(list(enumerate(levels))):
             split = trees.split_pointer[tree] + k
-            left, right = (self._under(below, child[split], tree, 1) for child in (trees.left, trees.right))
+            left, right = (self._leaves(below, child[split], tree) for child in (trees.left, trees.right))
             self.left_leaves[split], below[split] = left, left + right
-            sides = (self._under(deep, child[split], tree, 0) for child in (trees.left, trees.right))
-            deep[split] = 1 + np.maximum(*sides)
         for k, tree in enumerate(levels):
             split = trees.split_pointer[tree] + k
             self._place(trees.left[split], tree, self.first[split])
             self._place(trees.right[split], tree, self.first[split] + self.left_leaves[split])
-        self.depth = np.zeros(len(trees), dtype=np.int64)
-        self.depth[counts > 0] = deep[trees.split_pointer[:-1][counts > 0]]
 
-    def _under(self, values: IntArray, child: IntArray, tree: IntArray, leaf: int) -> IntArray:
-        return np.where(child >= 0, values[self.trees.split_pointer[tree] + np.maximum(child, 0)], leaf)
+    def _leaves(self, below: IntArray, child: IntArray, tree: IntArray) -> IntArray:
+        return np.where(child >= 0, below[self.trees.split_pointer[tree] + np.maximum(child, 0)], 1)
 
     def _place(self, child: IntArray, tree: IntArray, place: IntArray) -> None:
         split = child >= 0
@@ -188,7 +179,8 @@ class _Shape:
         self.leaf_place[(self.trees.leaf_pointer[tree] + ~child)[~split]] = place[~split]
 
 
-def _masks(trees: Trees, shape: _Shape, column: IntArray, rank: NDArray[Any]) -> Masks:
+def _masks(trees: Trees, column: IntArray, rank: NDArray[Any]) -> Masks:
+    shape = _Shape(trees)
     kind = np.uint32 if np.diff(trees.leaf_pointer).max(initial=1) <= 32 else np.uint64
     one = np.uint64(1)
     struck = ((one << shape.left_leaves.astype(np.uint64)) - one) << shape.first.astype(np.uint64)
@@ -197,12 +189,10 @@ def _masks(trees: Trees, shape: _Shape, column: IntArray, rank: NDArray[Any]) ->
     return Masks(trees.split_pointer, column, rank, (~struck).astype(kind), trees.leaf_pointer, values)
 
 
-def _walk(trees: Trees, shape: _Shape, column: IntArray, rank: IntArray) -> Walk:
+def _walk(trees: Trees, column: IntArray, rank: IntArray) -> Walk:
     """Slot 0 of a tree is its root, slots 2s + 1 and 2s + 2 are what its split s leads to."""
     root = trees.split_pointer[:-1] + trees.leaf_pointer[:-1]
     slots = len(trees.feature) + len(trees.leaf_value)
-    if slots > MOST_SLOTS:
-        raise UnsupportedModelError(f"has over {MOST_SLOTS} splits and leaves")
     owner, leaf_owner = tree_of(trees.split_pointer), tree_of(trees.leaf_pointer)
     at, leaf_at = root[owner].copy(), root[leaf_owner].copy()
     follows = root[owner] + 2 * (np.arange(len(owner)) - trees.split_pointer[owner]) + 1
@@ -214,4 +204,4 @@ def _walk(trees: Trees, shape: _Shape, column: IntArray, rank: IntArray) -> Walk
     slot[at] = (column | rank << 16 | follows << 32).astype(np.uint64)
     slot[leaf_at] = np.uint64(LEAF_RANK << 16) | leaf_at.astype(np.uint64) << np.uint64(32)
     value[leaf_at] = trees.leaf_value
-    return Walk(root, shape.depth, slot, value)
+    return Walk(root, slot, value)

@@ -48,6 +48,8 @@ class TreeScorer:
         trees = read_trees(text)
         self.features, self.trees = trees.features, len(trees)
         self._codes, self._masks, self._walk = lay_out(trees)
+        _, _, _, _, _, column, missing, missing_code = codes = self._codes
+        self._row_tables = (*codes[:3], column, missing, missing_code, *self._walk)
         self.path = "walk" if self._masks is None else f"masks of {8 * self._masks.keep.itemsize} leaves"
 
     @classmethod
@@ -91,7 +93,7 @@ class TreeScorer:
         if row.shape != (self.features,):
             raise InputError(f"has shape {row.shape}, expected ({self.features},)", column="row")
         values, thresholds = self._typed(row)
-        return score_row(values, self._codes, thresholds, self._walk, self._known(trees))
+        return score_row(values, thresholds, *self._row_tables, self._known(trees))
 
     def _known(self, trees: int) -> int:
         if trees < -1:

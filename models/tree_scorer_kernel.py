@@ -13,8 +13,8 @@ import numpy as np
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from ..riskcore.arrays import FloatArray
-from .tree_layout import Codes, Masks, Walk
+from ..riskcore.arrays import FloatArray, IntArray
+from .tree_layout import LEAF_RANK, Codes, Masks, Walk
 from .tree_text import MISSING_NAN, MISSING_ZERO
 
 BLOCK = 64
@@ -119,29 +119,35 @@ def _next(slot: NDArray[np.uint64], at: np.uint64, coded: NDArray[Any]) -> np.ui
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
+def _rank(slot: NDArray[np.uint64], at: np.uint64) -> np.uint64:
+    return np.uint64((slot[at] >> U16) & LOW)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
 def _walk_row(coded: NDArray[Any], walk: Walk, trees: int) -> float:
     """Score of one row by the first `trees` trees.
 
     Eight trees at a time, written out so that their slots stay in registers: their loads overlap, and nothing branches
-    on what is found.
+    on what is found but, every fourth step, whether all have come to a leaf.
     """
-    root, depth, slot, value = walk
+    root, slot, value = walk
     total = 0.0
     whole = trees - trees % 8
     for t in range(0, whole, 8):
         a, b, c, d = np.uint64(root[t]), np.uint64(root[t + 1]), np.uint64(root[t + 2]), np.uint64(root[t + 3])
         e, f, g, h = np.uint64(root[t + 4]), np.uint64(root[t + 5]), np.uint64(root[t + 6]), np.uint64(root[t + 7])
-        steps = 0
-        for k in range(t, t + 8):
-            steps = max(steps, depth[k])
-        for _ in range(steps):
-            a, b, c, d = _next(slot, a, coded), _next(slot, b, coded), _next(slot, c, coded), _next(slot, d, coded)
-            e, f, g, h = _next(slot, e, coded), _next(slot, f, coded), _next(slot, g, coded), _next(slot, h, coded)
+        walking = True
+        while walking:
+            for _ in range(4):
+                a, b, c, d = _next(slot, a, coded), _next(slot, b, coded), _next(slot, c, coded), _next(slot, d, coded)
+                e, f, g, h = _next(slot, e, coded), _next(slot, f, coded), _next(slot, g, coded), _next(slot, h, coded)
+            common = _rank(slot, a) & _rank(slot, b) & _rank(slot, c) & _rank(slot, d)
+            walking = (common & _rank(slot, e) & _rank(slot, f) & _rank(slot, g) & _rank(slot, h)) != LEAF_RANK
         total = total + value[a] + value[b] + value[c] + value[d]
         total = total + value[e] + value[f] + value[g] + value[h]
     for t in range(whole, trees):
         a = np.uint64(root[t])
-        for _ in range(depth[t]):
+        while _rank(slot, a) != LEAF_RANK:
             a = _next(slot, a, coded)
         total += value[a]
     return total
@@ -159,15 +165,29 @@ def score_rows(
     score: FloatArray,
 ) -> None:
     """Write the score of rows first : last by the first `trees` trees."""
-    coded = np.empty(len(codes.missing), dtype=codes.missing_code.dtype)
+    coded = np.empty(len(codes.missing) + 1, dtype=codes.missing_code.dtype)  # a leaf reads the first
     for row in range(first, last):
         _code_row(features[row], codes, thresholds, coded)
         score[row] = _walk_row(coded, walk, trees)
 
 
 @numba.njit(cache=True, nogil=True)
-def score_row(row: NDArray[Any], codes: Codes, thresholds: NDArray[Any], walk: Walk, trees: int) -> float:
-    """Score of one row by the first `trees` trees."""
-    coded = np.empty(len(codes.missing), dtype=codes.missing_code.dtype)
+def score_row(
+    row: NDArray[Any],
+    thresholds: NDArray[Any],
+    feature: IntArray,
+    start: IntArray,
+    step: IntArray,
+    column: IntArray,
+    missing: IntArray,
+    missing_code: NDArray[Any],
+    root: IntArray,
+    slot: NDArray[np.uint64],
+    value: FloatArray,
+    trees: int,
+) -> float:
+    """Score of one row by the first `trees` trees; given array by array, which spares a microsecond of unpacking."""
+    codes = Codes(feature, start, step, thresholds, thresholds, column, missing, missing_code)
+    coded = np.empty(len(missing) + 1, dtype=missing_code.dtype)  # a leaf reads the first
     _code_row(row, codes, thresholds, coded)
-    return _walk_row(coded, walk, trees)
+    return _walk_row(coded, Walk(root, slot, value), trees)

@@ -174,6 +174,11 @@ def test_trees_of_one_leaf() -> None:
     constant = lgb.train({**BASE, "objective": "regression"}, lgb.Dataset(x, np.full(60, 4.25)), 3)
     booster, scorer, text = loaded(constant.model_to_string())
     assert (require_equal(booster, scorer, table(100, 2)[0]) == 4.25).all()
+    first = text[text.index("Tree=0") : text.index("end of trees")]
+    many = "".join(first.replace("Tree=0", f"Tree={k}") for k in range(9))
+    sizes = " ".join(str(len(first)) for _ in range(9))
+    nine = re.sub(r"tree_sizes=.*", f"tree_sizes={sizes}", text.replace(first, many))
+    assert (require_equal(*loaded(nine)[:2], table(100, 2)[0]) == 9 * 4.25).all()
     options = {**BASE, "objective": "regression", "num_leaves": 4, "min_data_in_leaf": 2}
     stop = lgb.train({**options, "min_gain_to_split": 60.0}, lgb.Dataset(x, y), 5)
     require_equal(*loaded(stop.model_to_string())[:2], table(100, 2)[0])
