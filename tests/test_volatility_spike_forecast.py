@@ -128,7 +128,8 @@ def test_forecasts_on_the_small_market() -> None:
     bars = np.arange(LAST, 3550)
     fields = scales.fields(view.data, view.frame, bars)
     said = model.predict(view, fields, bars)
-    assert tuple(said) == ("climatology", "har", "errors", "boosted")
+    assert tuple(said) == ("climatology", "har", "errors", "boosted", "mean")
+    np.testing.assert_allclose(2 * said["mean"], said["errors"] + said["boosted"])
     threshold = model.rule.threshold(view.data, 4)[bars[7]]
     forecast = log_scale(view.data, fields["learned"], 1)[bars[7]]
     train = np.arange(31 * 24, LAST - 4 + 1)

@@ -67,8 +67,8 @@ class SpikeRule:
 class SpikeForecaster:
     """Probability that volatility over each horizon is a spike.
 
-    "errors" is that of the learned scale's past errors; "boosted" corrects it by what features say; "har" is that of
-    the autoregression's errors; "climatology" is the frequency in training, by coin.
+    "errors" is that of the learned scale's past errors; "boosted" corrects it by what features say; "mean" is the mean
+    of the two; "har" is that of the autoregression's errors; "climatology" is the frequency in training, by coin.
 
     Parameters
     ----------
@@ -127,6 +127,7 @@ class SpikeForecaster:
                 out[said][:, :, k] = flat.reshape(shape[:2])
             boosted = self.boosters_[k].predict(features, logit(out["errors"][:, :, k]).ravel())
             out["boosted"][:, :, k] = boosted.reshape(shape[:2])
+        out["mean"] = 0.5 * (out["errors"] + out["boosted"])
         return out
 
 
