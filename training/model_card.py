@@ -19,8 +19,8 @@ NOT_INTENDED = (
     "other than those named here without validation on them."
 )
 LIMITS = (
-    "Fitted and judged on accounts simulated on real or simulated prices; no real account's deposits, closes or "
-    "reductions are in it: real accounts that act are liquidated less often than forecast.",
+    "Fitted and judged on accounts simulated on real or simulated prices; deposits, closes and reductions, "
+    "which compete with liquidation, are not in it.",
     "Accounts of one day share their prices: the sample size is days, and every interval resamples days.",
     "One rule-book margins the whole history.",
     "Labels take the legs' extremes of a bar to come together, which overstates liquidations of hedged books.",
@@ -104,6 +104,7 @@ def _data(about: Mapping[str, Any]) -> dict[str, Any]:
 def _training(about: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "train_end": about.get("train_end"),
+        "period": [(about.get("data") or {}).get("first"), about.get("train_end")],
         "horizons": list(about.get("horizons") or ()),
         "accounts": f"{about.get('accounts', 'simulated')} by margincast; no real account",
         "rows": about.get("rows"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .plan import WARM_UP_DAYS
+
 
 def card_markdown(card: Mapping[str, Any]) -> str:
     """The card (`model_card.model_card`) as Markdown.
@@ -59,14 +61,17 @@ def _data_lines(data: Mapping[str, Any]) -> list[str]:
     if data["files"]:
         rows = [(f["table"], f["file"], f"{f['rows']:,}", f"`{f['sha256']}`") for f in data["files"]]
         lines += ["", *_table(("Table", "File", "Rows", "SHA-256"), rows)]
-    return lines + [f"- {table} is absent: {meaning}" for table, meaning in data["absent"].items()]
+    absent = [f"- {table} is absent: {meaning}" for table, meaning in data["absent"].items()]
+    return [*lines, "", *absent] if absent else lines
 
 
 def _training_lines(training: Mapping[str, Any]) -> list[str]:
     rules = training["rules"]
     rows = "an unknown number of" if training["rows"] is None else f"{training['rows']:,}"
+    first, last = training["period"]
     return [
-        f"No label looks beyond {training['train_end']} (UTC). Horizons: {', '.join(training['horizons'])}.",
+        f"Trained on {first} to {last} (UTC), of which the first {WARM_UP_DAYS} days warm it up.",
+        f"No label looks beyond. Horizons: {', '.join(training['horizons'])}.",
         "",
         f"{rows} accounts, {training['accounts']}, under the rules of {rules['venue']} (`{rules['sha256']}`).",
     ]

@@ -81,7 +81,7 @@ def judge(
     start: date | None = None,
     most_days: int = 180,
     accounts: int = 20_000,
-    seed: int = 1,
+    seed: int = 1001,
     threads: int = 1,
     limits: GateLimits | None = None,
     say: Say = lambda _: None,
@@ -95,7 +95,7 @@ def judge(
     start
         First day of the block; None: the day after the training of both, or `most_days` before the market's end.
     accounts, seed, threads
-        Of the simulated accounts; the seed has to differ from that of the training.
+        Of the simulated accounts; give another seed than that of the training.
     limits
         Default: `GateLimits()`.
     """
@@ -211,7 +211,7 @@ def _passed_by(figures: Mapping[str, Any]) -> tuple[str, ...]:
     if CHAMPION in figures["pooled"]:
         skill = figures["pooled"][CHAMPION]["log_loss"]
         reasons.append(f"is not worse than the champion: all horizons {_interval(skill)}")
-    return (*reasons, "is calibrated and monotone")
+    return (*reasons, "calibration within the limits; monotone in horizon and headroom")
 
 
 def _interval(skill: Mapping[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from .report_skill import skill_figures
 
 NAMES = {"challenger": "hybrid"}
 """In a verdict the model that was judged is called the challenger; figures know it as the hybrid."""
+CODE = re.compile(r"`([^`]+)`")
 
 
 def validation_html(
@@ -55,7 +57,7 @@ def write_validation_report(
 
 def _page(card: Mapping[str, Any], evaluation: Mapping[str, Any] | None, verdict: Mapping[str, Any] | None) -> Page:
     training, data = card["training"], card["data"]
-    subtitle = f"{data['market']}; all accounts simulated; trained to {training['train_end']} UTC"
+    subtitle = f"Market: {data['market']}; all accounts simulated; trained to {training['train_end']} UTC"
     page = Page("Validation report", subtitle, _warnings(card, verdict))
     _add_verdict(page, verdict)
     _add_block(page, verdict)
@@ -165,13 +167,18 @@ def _add_reliability(page: Page, verdict: Mapping[str, Any] | None) -> None:
 
 def _add_use(page: Page, card: Mapping[str, Any]) -> None:
     def listed(lines: Sequence[str]) -> str:
-        return f"<ul>{''.join(f'<li>{escaped(line)}</li>' for line in lines)}</ul>"
+        return f"<ul>{''.join(f'<li>{_prose(line)}</li>' for line in lines)}</ul>"
 
-    body = f"<p>{escaped(card['intended_use'])}</p><p>{escaped(card['not_intended'])}</p>"
+    body = f"<p>{_prose(card['intended_use'])}</p><p>{_prose(card['not_intended'])}</p>"
     body += f"<h3>Limits</h3>{listed(card['limits'])}<h3>Known failures</h3>{listed(card['known_failures'])}"
-    body += f"<h3>Falling back</h3><p>{escaped(card['falling_back'])}</p>"
-    body += f"<h3>Rolling back</h3><p>{escaped(card['rolling_back'])}</p>"
+    body += f"<h3>Falling back</h3><p>{_prose(card['falling_back'])}</p>"
+    body += f"<h3>Rolling back</h3><p>{_prose(card['rolling_back'])}</p>"
     page.section("use", "Use, limits and the way back", "What it is for, when not to trust it, what to do then.", body)
+
+
+def _prose(text: str) -> str:
+    """Text for HTML, what stands between backticks as code."""
+    return CODE.sub(r"<code>\1</code>", escaped(text))
 
 
 def _add_provenance(page: Page, card: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> None:
