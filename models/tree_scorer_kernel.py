@@ -33,7 +33,7 @@ def _trailing_zeros(typing_context: Any, word: Any) -> Any:
     return word(word), generate
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _code_block(
     features: NDArray[Any], first: int, count: int, codes: Codes, thresholds: NDArray[Any], coded: NDArray[Any]
 ) -> None:
@@ -96,7 +96,7 @@ def score_blocks(
         score[begin : begin + count] = total[:count]
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _code_row(row: NDArray[Any], codes: Codes, thresholds: NDArray[Any], coded: NDArray[Any]) -> None:
     """Codes of one row, (n_columns,)."""
     for used in range(len(codes.feature)):
@@ -112,18 +112,18 @@ def _code_row(row: NDArray[Any], codes: Codes, thresholds: NDArray[Any], coded: 
             coded[column] = codes.missing_code[column] if gone else coded.dtype.type(below)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _next(slot: NDArray[np.uint64], at: np.uint64, coded: NDArray[Any]) -> np.uint64:
     word = slot[at]
     return np.uint64((word >> U32) + np.uint64(coded[word & LOW] > ((word >> U16) & LOW)))
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _rank(slot: NDArray[np.uint64], at: np.uint64) -> np.uint64:
     return np.uint64((slot[at] >> U16) & LOW)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _walk_row(coded: NDArray[Any], walk: Walk, trees: int) -> float:
     """Score of one row by the first `trees` trees.
 
