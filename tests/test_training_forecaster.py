@@ -11,7 +11,7 @@ import small_market as small
 from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import CorruptModelError
 from margincast.riskcore.what_if import with_deposit
-from margincast.training import fit
+from margincast.training import fit, workplace
 from margincast.training.dataset import sample_of, simulated_dataset
 from margincast.training.evaluate import evaluate_market
 from margincast.training.fit import fit_forecaster
@@ -164,7 +164,7 @@ def test_shuffled_outcomes_teach_nothing(monkeypatch):
         data = simulated_dataset(*arguments, **settings)
         return replace(data, breached=np.random.default_rng(0).permutation(data.breached))
 
-    monkeypatch.setattr(fit, "simulated_dataset", shuffled)
+    monkeypatch.setattr(workplace, "simulated_dataset", shuffled)
     view, plan = small.view(), replace(PLAN, accounts=2500)
     model = fit_forecaster(view, small.RULES, plan, *training_bars(plan, view.history, 24), small.HORIZONS)
     assert max(model.lightgbm_.rounds) <= 50

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..models.account_boosting import AccountBooster, logit
-from ..models.calibration import BetaCalibration
+from ..models.calibration import TemperatureScaling
 from ..models.climatology import Climatology
 from ..models.historical import FilteredHistorical
 from ..models.sample import AccountSample, ScaleField
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.rulebook import RuleBook
 from .account_features import DIRECTIONS, structural_directions
-from .dataset import Dataset, simulated_dataset
+from .dataset import Dataset
 from .forecaster import STRUCTURAL, LiquidationForecaster, with_structural
 from .market_view import MarketView
 from .plan import Plan
 from .scales import ScaleForecaster
 from .scores import log_losses
+from .workplace import ThisMachine, Workplace
 
 VALIDATION_SHARE = 0.2
 """Part of the training period, at its end, on which tree counts and calibration are chosen."""
@@ -37,16 +38,23 @@ class _Block:
 
 
 def fit_forecaster(
-    view: MarketView, rules: RuleBook, plan: Plan, first_bar: int, last_bar: int, horizons: tuple[int, ...]
+    view: MarketView,
+    rules: RuleBook,
+    plan: Plan,
+    first_bar: int,
+    last_bar: int,
+    horizons: tuple[int, ...],
+    place: Workplace | None = None,
 ) -> LiquidationForecaster:
-    """Fit everything on bars from `first_bar` on and before `last_bar`.
+    """Fit everything on bars from `first_bar` on and before `last_bar`; `place` is where, by default this machine.
 
     Tree counts and calibration are chosen on the last fifth of the training period by models fitted before it (with
     the longest horizon left out between); then the boosters are refitted on the whole.
     """
+    place = ThisMachine() if place is None else place
     model = LiquidationForecaster(horizons, plan.threads)
     fields = _fit_structure(model, view, plan, first_bar, last_bar)
-    data = simulated_dataset(
+    data = place.dataset(
         view,
         rules,
         horizons,
@@ -56,7 +64,7 @@ def fit_forecaster(
         seed=plan.seed,
         threads=plan.threads,
     )
-    _fit_accounts(model, plan, data, model.structural(data.sample, fields))
+    _fit_accounts(model, plan, data, model.structural(data.sample, fields), place)
     return model
 
 
@@ -73,16 +81,18 @@ def _fit_structure(
     return fields
 
 
-def _fit_accounts(model: LiquidationForecaster, plan: Plan, data: Dataset, structural: dict[str, FloatArray]) -> None:
+def _fit_accounts(
+    model: LiquidationForecaster, plan: Plan, data: Dataset, structural: dict[str, FloatArray], place: Workplace
+) -> None:
     """Fit what learns from accounts: climatology, the boosters, and the calibration of the mix."""
     model.climatology_ = Climatology().fit(data.sample, data.breached)
     block = _validation_block(data, model.horizons[-1])
     trial = {"fhs_learned": structural["fhs_learned"][block.judge]}
-    plain = _Task(data.sample, data.breached, None, data.sample.feature_names, DIRECTIONS)
+    plain = _Task(data.sample, data.breached, None, data.sample.feature_names, DIRECTIONS, place)
     model.lightgbm_, trial["lightgbm"] = _fit_booster(plain, block, plan)
     rich = with_structural(data.sample, structural)
     directions = DIRECTIONS | structural_directions(rich.feature_names)
-    corrected = _Task(rich, data.breached, logit(structural["fhs_learned"]), rich.feature_names, directions)
+    corrected = _Task(rich, data.breached, logit(structural["fhs_learned"]), rich.feature_names, directions, place)
     model.correction_, trial["correction"] = _fit_booster(corrected, block, plan)
     mixed, judged = model.mix(trial), data.breached[block.judge]
     model.calibration_ = _calibrations(mixed, judged, data.day[block.judge])
@@ -94,25 +104,26 @@ def _fit_accounts(model: LiquidationForecaster, plan: Plan, data: Dataset, struc
     }
 
 
-def _calibrations(mixed: FloatArray, judged: FloatArray, day: IntArray) -> list[BetaCalibration]:
+def _calibrations(mixed: FloatArray, judged: FloatArray, day: IntArray) -> list[TemperatureScaling]:
     shrinkage = CALIBRATION_DAYS * len(day) / len(np.unique(day))
-    return [BetaCalibration(shrinkage).fit(mixed[:, k], judged[:, k]) for k in range(judged.shape[1])]
+    return [TemperatureScaling(shrinkage).fit(mixed[:, k], judged[:, k]) for k in range(judged.shape[1])]
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What an account booster learns: rows, outcomes, where it starts from, columns and their directions."""
+    """What an account booster learns: rows, outcomes, where it starts from, columns and directions; and where."""
 
     sample: AccountSample
     breached: FloatArray
     offset: FloatArray | None
     columns: tuple[str, ...]
     directions: dict[str, int]
+    place: Workplace
 
     def booster(self, rounds: tuple[int, ...], plan: Plan, rows: IntArray) -> AccountBooster:
         offset = None if self.offset is None else self.offset[rows]
         model = AccountBooster(self.columns, self.directions, rounds, plan.seed, plan.threads)
-        return model.fit(self.sample.take(rows), self.breached[rows], offset)
+        return self.place.fitted(model, self.sample.take(rows), self.breached[rows], offset)
 
 
 def _fit_booster(task: _Task, block: _Block, plan: Plan) -> tuple[AccountBooster, FloatArray]:

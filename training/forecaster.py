@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from ..models.account_boosting import AccountBooster, logit
-from ..models.calibration import BetaCalibration
+from ..models.calibration import TemperatureScaling
 from ..models.climatology import Climatology
 from ..models.historical import FilteredHistorical, TouchFrequency
 from ..models.reflection import EwmaReflection
@@ -46,7 +46,7 @@ class LiquidationForecaster:
         self.climatology_: Climatology
         self.lightgbm_: AccountBooster
         self.correction_: AccountBooster
-        self.calibration_: list[BetaCalibration] = []
+        self.calibration_: list[TemperatureScaling] = []
         self.about_: dict[str, Any] = {}
 
     def structural(self, sample: AccountSample, fields: Mapping[str, ScaleField]) -> dict[str, FloatArray]:
@@ -126,7 +126,7 @@ class LiquidationForecaster:
         model.lightgbm_ = AccountBooster.from_state(state["lightgbm"])
         model.correction_ = AccountBooster.from_state(state["correction"])
         model.lightgbm_.threads = model.correction_.threads = threads
-        model.calibration_ = [BetaCalibration.from_state(s) for s in state["calibration"]]
+        model.calibration_ = [TemperatureScaling.from_state(s) for s in state["calibration"]]
         model.about_ = dict(state["about"])
         return model
 

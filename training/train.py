@@ -18,6 +18,7 @@ from .market_view import MarketView
 from .plan import Horizon, Plan, parse_horizons, training_bars
 from .store import load_state, save_state
 from .tracking import fetch_model, log_run
+from .workplace import Workplace
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def train_model(
     folder: Path,
     *,
     store: Path | None = None,
+    place: Workplace | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Trained:
     """Fit on a market up to `plan.train_end`, write the model to `folder` and, if asked, track and register it.
@@ -47,12 +49,14 @@ def train_model(
         New folder for the model; the same inputs give the same bytes.
     store
         Folder of the MLflow store; None: not tracked.
+    place
+        Where accounts are labelled and boosters fitted; None: on this machine.
     """
     require_new_folder(folder)
     horizons = parse_horizons(plan.horizons, view.history.step)
     first, last = training_bars(plan, view.history, horizons[-1].bars)
     say(f"fitting on {plan.accounts:,} simulated accounts seen up to {plan.train_end}")
-    model = fit_forecaster(view, rules, plan, first, last, tuple(h.bars for h in horizons))
+    model = fit_forecaster(view, rules, plan, first, last, tuple(h.bars for h in horizons), place)
     model.about_ |= describe_training(view, rules, plan, horizons)
     fingerprint = save_state(model.state(), folder)
     address = None
