@@ -3,7 +3,6 @@
 import copy
 import datetime as dt
 import json
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 import small_market as small
 
 from margincast.features.volatility.estimators import log_returns
-from margincast.models.calibration import BetaCalibration
 from margincast.riskcore.errors import InputError, MargincastError
 from margincast.training import champions, fit, promotion
 from margincast.training.block_scores import first_unseen_day, market_in_stress, newest_block
@@ -64,23 +62,30 @@ def good():
     return described(fitted_now())
 
 
+class Tripled:
+    """A calibration that multiplies the odds by three: the same order, wrong figures."""
+
+    def predict(self, probability):
+        return 3 * probability / (1 + 2 * probability)
+
+
 @pytest.fixture(scope="module")
 def miscalibrated(good):
-    """Every probability's odds multiplied by three: the same order, wrong figures."""
     out = copy.copy(good)
-    wrong = {"shrinkage": 0.0, "a": 1.0, "b": 1.0, "c": math.log(3)}
-    out.calibration_ = [BetaCalibration.from_state(wrong) for _ in good.calibration_]
+    out.calibration_ = [Tripled() for _ in good.calibration_]
     return out
 
 
 @pytest.fixture(scope="module")
 def from_shuffled_labels():
-    def shuffled(*arguments, **settings):
-        data = simulated_dataset(*arguments, **settings)
-        return replace(data, breached=np.random.default_rng(0).permutation(data.breached))
+    original = fit._fit_accounts
+
+    def shuffled(model, plan, data, *others):
+        breached = np.random.default_rng(0).permutation(data.breached)
+        return original(model, plan, replace(data, breached=breached), *others)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "simulated_dataset", shuffled)
+        patch.setattr(fit, "_fit_accounts", shuffled)
         return described(fitted_now())
 
 
@@ -322,10 +327,10 @@ def test_stress_knows_nothing_of_its_own_bar_or_of_the_block():
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory, good, miscalibrated):
+def filled(tmp_path_factory, good, from_shuffled_labels):
     """A store with a champion, a bad and a good challenger."""
     folder = tmp_path_factory.mktemp("promotion")
-    for name, model in (("first", good), ("bad", miscalibrated), ("second", good)):
+    for name, model in (("first", good), ("bad", from_shuffled_labels), ("second", good)):
         save_state(model.state(), folder / name)
         log_run(folder / "store", folder / name, parameters={}, metrics={}, documents={})
     return folder / "store"
@@ -348,7 +353,7 @@ def test_a_refused_challenger_leaves_the_champion_and_its_reasons_are_kept(fille
         assert registry.aliases() == {"champion": "1", "challenger": "3"}
         tags, kept = registry.tags("2"), registry.newest_document("2", "gate")
         files = {f.path for f in registry.client.list_artifacts(str(registry.find("models:/margincast/2").run_id))}
-    assert tags["gate"] == "refused" and "calibration error" in tags["gate_reason"]
+    assert tags["gate"] == "refused" and "does not beat FHS" in tags["gate_reason"]
     assert kept["reasons"] == list(promotion.verdict.reasons) and kept["at"] == "2022-06-01T12:00:00Z"
     assert files >= {"model_card.md", "model_card.json", "validation_report.html", "gate", "model"}
     json.dumps(promotion.as_dict())
