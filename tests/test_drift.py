@@ -267,6 +267,14 @@ def test_nothing_new_is_no_alarm(calm):
     json.dumps(report.as_dict())
 
 
+def test_a_reference_of_too_few_days_leaves_the_martingale_out_and_says_so(calm):
+    reference, sample, (p, y, day) = calm
+    short = replace(reference, day_scores=reference.day_scores[:9])
+    report = assess_drift(short, sample, day, rows_of(p, y, day), seed=0)
+    assert report.martingale is None and report.counts
+    assert report.warnings == ("no loss martingale: validation left 9 days to compare with",)
+
+
 def test_losses_that_mount_make_it_fall_back(calm):
     reference, sample, (p, y, day) = calm
     worse = np.where(np.random.default_rng(12).random(len(y)) < 0.35, 1.0, y)

@@ -153,6 +153,8 @@ def assess_drift(
     warnings, alarms = _told(limits, shifted, martingale, counts)
     if not counts:
         warnings.append(f"fewer than {limits.least_days} days of fresh labels: only features were looked at")
+    elif martingale is None:
+        warnings.append(f"no loss martingale: validation left {len(reference.day_scores)} days to compare with")
     ordered = tuple(sorted(drifts, key=lambda drift: (-drift.psi, drift.name)))
     decision = _decide(alarms, skill)
     if alarms and decision is None and skill is not None:
