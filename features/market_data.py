@@ -52,6 +52,9 @@ class MarketData:
         Rows, gaps, bad bars, coverage, provenance.
     series
         External series by name.
+    spot_market
+        The coins' spot markets as a market of their own, on their own bars, which often begin before the perpetuals'
+        and hold more coins. None: no such table, or closes only.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class MarketData:
     simulated: bool
     report: DataReport
     series: Mapping[str, SeriesTable] = field(default_factory=dict)
+    spot_market: MarketData | None = None
 
     def __post_init__(self) -> None:
         missing = [name for name in BAR_COLUMNS if name not in self.trade]

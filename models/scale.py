@@ -16,10 +16,10 @@ from .booster import booster_from_text, booster_text, raw_scores, train_booster
 
 SCALE_PARAMETERS: dict[str, Any] = {
     "objective": "regression",
-    "num_leaves": 31,
-    "learning_rate": 0.08,
+    "num_leaves": 16,
+    "learning_rate": 0.05,
     "min_data_in_leaf": 250,
-    "feature_fraction": 0.5,
+    "feature_fraction": 0.4,
     "bagging_fraction": 0.5,
     "bagging_freq": 1,
     "lambda_l2": 10.0,
@@ -113,7 +113,7 @@ class LearnedScale:
         Number of trees, seed, threads (which change nothing).
     """
 
-    def __init__(self, rounds: int = 120, seed: int = 0, threads: int = 1) -> None:
+    def __init__(self, rounds: int = 250, seed: int = 0, threads: int = 1) -> None:
         self.rounds, self.seed, self.threads = rounds, seed, threads
 
     def fit(self, features: FloatArray, base: FloatArray, target: FloatArray, names: Sequence[str]) -> LearnedScale:

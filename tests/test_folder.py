@@ -486,3 +486,18 @@ def test_other_real_folders_read(name, symbols, minutes):
     assert (len(data.symbols), data.report.step_minutes) == (symbols, minutes)
     gaps = {s.symbol: s.missing_bars for s in data.report.table("perp").symbols if s.gaps}
     assert gaps == ({"SHIB": 2} if name == "binance_30m" else {})
+
+
+def test_spot_markets_against_the_base_asset_are_a_market_of_their_own(tmp_path):
+    early = START - pd.Timedelta(hours=30)
+    names = ("BTC_USDT", "SOLUSDT", "DOT", "ETH_BTC")
+    spot = pd.concat([bars(n, 50.0, hours=90 - i, start=early) for i, n in enumerate(names)], ignore_index=True)
+    found = read_market_folder(folder_of(tmp_path, spot=spot)).spot_market
+    assert found.symbols == ("BTC", "DOT", "SOL")
+    assert found.times[0] == np.datetime64("2023-12-30T18") and len(found.times) == 90
+    assert found.trade["high"][0, 0] == pytest.approx(50.5) and np.isnan(found.trade["high"][-1, 1:]).all()
+
+
+def test_without_spot_bars_there_is_no_spot_market(tmp_path):
+    closes = bars("BTC_USDT", 50.0)[["timestamp", "symbol", "close"]]
+    assert read_market_folder(folder_of(tmp_path, spot=closes)).spot_market is None

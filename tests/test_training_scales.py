@@ -7,6 +7,7 @@ import pytest
 import small_market as small
 from sklearn.linear_model import LinearRegression
 
+from margincast.features.market_data import MarketData
 from margincast.riskcore.errors import InputError
 from margincast.training import scales
 from margincast.training.market_view import view_market
@@ -103,6 +104,28 @@ def test_nothing_after_the_last_bar_is_learned_from(forecaster):
     assert all((one["har"][h]["coefficients"] == other["har"][h]["coefficients"]).all() for h in one["har"])
 
 
+def with_spot(spot: MarketData) -> MarketData:
+    return replace(small.data(), spot_market=spot)
+
+
+def fitted_state(data: MarketData) -> dict:
+    state = ScaleForecaster((6,), rounds=10).fit(data, small.view().frame, FIRST, LAST).state()
+    return {"har": state["har"]["6"]["coefficients"].tolist(), "learned": state["learned"]}
+
+
+def test_spot_markets_of_earlier_years_are_learned_from_and_the_autoregression_is_not_fitted_on_them():
+    earlier = replace(small.data().history, times=small.data().history.times - np.timedelta64(2000, "h"))
+    alone, pooled = fitted_state(small.data()), fitted_state(with_spot(replace(small.data(), history=earlier)))
+    assert alone["learned"] != pooled["learned"]
+    assert alone["har"] == pooled["har"]
+
+
+def test_nothing_after_the_last_bar_is_learned_from_spot_markets():
+    honest = fitted_state(with_spot(small.data()))
+    assert honest == fitted_state(with_spot(small.scrambled(small.data(), LAST)))
+    assert honest != fitted_state(with_spot(small.scrambled(small.data(), LAST - 200)))
+
+
 class _Flat:
     """Stands in for the autoregression, which is fitted once on all bars: says the same whatever it is fitted on."""
 
@@ -113,16 +136,18 @@ class _Flat:
         return np.full(len(features), -5.0)
 
 
-def test_training_bars_are_forecast_by_a_fold_that_has_not_seen_them(monkeypatch):
+@pytest.mark.parametrize("spot", [False, True])
+def test_training_bars_are_forecast_by_a_fold_that_has_not_seen_them(monkeypatch, spot):
     """Targets that touch the second fold are changed: its own forecasts stay, bit for bit; the others' do not."""
     monkeypatch.setattr(scales, "HarScale", _Flat)
     view, horizon = small.view(), 6
+    data = with_spot(small.data()) if spot else view.data
     edges = np.linspace(FIRST, LAST, FOLDS + 1).astype(int)
     inside = slice(edges[1] - horizon + 1, edges[2])
 
     def learned() -> np.ndarray:
-        model = ScaleForecaster((horizon,), rounds=10).fit(view.data, view.frame, FIRST, LAST)
-        return model.fields(view.data, view.frame)["learned"].sigma
+        model = ScaleForecaster((horizon,), rounds=10).fit(data, view.frame, FIRST, LAST)
+        return model.fields(data, view.frame)["learned"].sigma
 
     honest = learned()
     monkeypatch.setattr(scales, "scale_target", lambda data, h: _with_noise(scale_target(data, h), inside))

@@ -74,7 +74,7 @@ class Plan:
     accounts: int = 20_000
     seed: int = 1
     threads: int = 2
-    rounds: int = 120
+    rounds: int = 250
 
     def __post_init__(self) -> None:
         start = self.first_test_day

@@ -9,12 +9,14 @@ import numpy as np
 
 from ..features.frame import FeatureFrame
 from ..features.market_data import MarketData
+from ..features.panel import build_features
 from ..features.volatility.estimators import ewma_volatility, log_returns, parkinson, realised_volatility
 from ..features.volatility.season_ahead import DAY, WEEK, season_ahead
 from ..models.sample import ScaleField
 from ..models.scale import HarScale, LearnedScale, blended_log_scale
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.errors import InputError
+from .scale_rows import ScaleRows
 
 BLEND_HOURS = (6, 24, 720)
 HAR_HOURS = (6, 24, 168, 720)
@@ -36,39 +38,49 @@ class ScaleForecaster:
         Of the learned scale.
     """
 
-    def __init__(self, horizons: tuple[int, ...], rounds: int = 120, seed: int = 0, threads: int = 1) -> None:
+    def __init__(self, horizons: tuple[int, ...], rounds: int = 250, seed: int = 0, threads: int = 1) -> None:
         self.horizons, self.rounds, self.seed, self.threads = horizons, rounds, seed, threads
 
     def fit(self, data: MarketData, frame: FeatureFrame, first_bar: int, last_bar: int) -> ScaleForecaster:
         """Fit on forecasts made at bars from `first_bar` whose horizon has ended by `last_bar`."""
         inputs = ScaleInputs(data, frame, self.horizons)
+        pool = [inputs, *_spot_inputs(data, self.horizons)]
+        edges = np.linspace(first_bar, last_bar, FOLDS + 1).astype(int)
         self.names_ = inputs.names
         self.har_, self.learned_, self.folds_ = {}, {}, {}
         for horizon in self.horizons:
             target = scale_target(data, horizon)
-            rows = np.arange(first_bar, last_bar - horizon + 1)
-            if len(rows) < 10:
+            bars = np.arange(first_bar, last_bar - horizon + 1)
+            if len(bars) < 10:
                 raise InputError(f"leaves no bars to fit volatility over {horizon} bars on", column="train_end")
-            columns = inputs.har_columns()
-            flat = _flat(columns, rows)
-            self.har_[horizon] = HarScale().fit(flat, target[rows].ravel(), inputs.har_names)
-            base = self._base(inputs, horizon)
-            self.learned_[horizon] = self._learn(inputs, horizon, base, target, rows)
-            edges = np.linspace(first_bar, last_bar, FOLDS + 1).astype(int)
+            flat = _flat(inputs.har_columns(), bars)
+            self.har_[horizon] = HarScale().fit(flat, target[bars].ravel(), inputs.har_names)
+            rows = ScaleRows.joined([self._rows(m, horizon, first_bar, _open_of(data, last_bar)) for m in pool])
+            self.learned_[horizon] = self._learn(rows)
             self.folds_[horizon] = [
-                (int(a), int(b), self._learn(inputs, horizon, base, target, _outside(rows, a, b, horizon)))
+                (int(a), int(b), self._learn(rows.outside(_open_of(data, a), _open_of(data, b))))
                 for a, b in zip(edges[:-1], edges[1:], strict=True)
             ]
         return self
 
-    def _learn(
-        self, inputs: ScaleInputs, horizon: int, base: FloatArray, target: FloatArray, rows: IntArray
-    ) -> LearnedScale:
-        stride = max(1, len(rows) * base.shape[1] // MOST_ROWS)
-        rows = rows[::stride]
-        features = _flat(inputs.learned_columns(horizon, self.names_), rows)
+    def _rows(self, inputs: ScaleInputs, horizon: int, first_bar: int, until: np.datetime64) -> ScaleRows:
+        """Rows of a market that open from `first_bar` on and have ended by `until`, thinned evenly to MOST_ROWS."""
+        data = inputs.data
+        last = int(np.searchsorted(data.times, until))
+        bars = np.arange(first_bar, last - horizon + 1)
+        bars = bars[:: max(1, len(bars) * len(data.symbols) // MOST_ROWS)]
+        opens = np.repeat(data.times[bars], len(data.symbols))
+        return ScaleRows(
+            _flat(inputs.learned_columns(horizon, self.names_), bars),
+            self._base(inputs, horizon)[bars].ravel(),
+            scale_target(data, horizon)[bars].ravel(),
+            opens,
+            opens + horizon * data.history.step,
+        )
+
+    def _learn(self, rows: ScaleRows) -> LearnedScale:
         model = LearnedScale(self.rounds, self.seed, self.threads)
-        return model.fit(features, base[rows].ravel(), target[rows].ravel(), self.names_)
+        return model.fit(rows.features, rows.base, rows.target, self.names_)
 
     def _base(self, inputs: ScaleInputs, horizon: int) -> FloatArray:
         columns = inputs.har_columns()
@@ -214,9 +226,18 @@ def _flat(columns: FloatArray, rows: IntArray) -> FloatArray:
     return np.ascontiguousarray(columns[rows].reshape(-1, columns.shape[2]))
 
 
-def _outside(rows: IntArray, first: int, last: int, purge: int) -> IntArray:
-    """Rows whose forecast period does not touch [first, last)."""
-    return rows[(rows + purge <= first) | (rows >= last + purge)]
+def _spot_inputs(data: MarketData, horizons: tuple[int, ...]) -> list[ScaleInputs]:
+    """What the spot markets' scales are forecast from, where there are such bars of the same length."""
+    spot = data.spot_market
+    if spot is None or spot.history.step != data.history.step:
+        return []
+    return [ScaleInputs(spot, build_features(spot), horizons)]
+
+
+def _open_of(data: MarketData, bar: int) -> np.datetime64:
+    """Open of a bar, or of the one after the last."""
+    instant: np.datetime64 = data.times[0] + bar * data.history.step
+    return instant
 
 
 def _by_series(data: MarketData, sigma: FloatArray) -> FloatArray:

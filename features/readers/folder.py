@@ -14,7 +14,7 @@ from ...riskcore.instruments import InstrumentTable
 from ...riskcore.market import UNIT_INDEX, MarketHistory
 from ..market_data import BAR_COLUMNS, FLOW_COLUMNS, MarketData
 from .grid import BarGrid, grid_of
-from .layout import PRICES, LaidTable, lay_bars, lay_events, named_by_coin
+from .layout import PRICES, LaidTable, against_base, lay_bars, lay_events, named_by_coin
 from .report import LEFT_OUT, DataReport, TableReport
 from .schemas import COLUMNS, SourceTable
 from .series import read_series
@@ -72,6 +72,7 @@ def read_market_folder(path: str | Path, *, max_gap: int = MAX_GAP) -> MarketDat
     laid = _lay_out(tables, grid, symbols, max_gap)
     history = _history(grid, symbols, laid)
     series, told = read_series(folder, grid)
+    spot = _spot_market(tables["spot"], market, folder, max_gap) if "spot" in tables else None
     reports = [laid[n].report if n in laid else survey_of_rows(t, grid) for n, t in tables.items()]
     report = _data_report(folder, market, grid, (*reports, *told), history)
     return MarketData(
@@ -85,7 +86,23 @@ def read_market_folder(path: str | Path, *, max_gap: int = MAX_GAP) -> MarketDat
         report.simulated,
         report,
         series,
+        spot,
     )
+
+
+def _spot_market(table: SourceTable, market: Mapping[str, object], folder: Path, max_gap: int) -> MarketData | None:
+    """The spot markets against the base asset on bars of their own; None where there are closes only, or none."""
+    if not set(BAR_COLUMNS) <= set(table.frame):
+        return None
+    against = against_base(table, BASE)
+    if against.frame.empty:
+        return None
+    grid = grid_of(against)
+    symbols = tuple(sorted(set(against.frame["symbol"])))
+    laid = {"perp": lay_bars(against, grid, symbols, BAR_COLUMNS, max_gap)}
+    history = _history(grid, symbols, laid)
+    report = _data_report(folder, dict(market), grid, (laid["perp"].report,), history)
+    return MarketData(history, laid["perp"].columns, None, None, None, None, None, report.simulated, report)
 
 
 def _read_market_json(folder: Path) -> dict[str, object]:
