@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from .dataset import Dataset
 from .forecaster import STRUCTURAL, LiquidationForecaster, with_structural
 from .market_view import MarketView
 from .plan import Plan
+from .reference import day_stride, training_reference
 from .scales import ScaleForecaster
 from .scores import log_losses
 from .workplace import ThisMachine, Workplace
@@ -64,7 +66,9 @@ def fit_forecaster(
         seed=plan.seed,
         threads=plan.threads,
     )
-    _fit_accounts(model, plan, data, model.structural(data.sample, fields), place)
+    judged = _fit_accounts(model, plan, data, model.structural(data.sample, fields), place)
+    stride = day_stride(horizons[-1] * view.data.bar_hours)
+    model.reference_ = training_reference(data.sample, data.day, fields["learned"], stride=stride, **judged)
     return model
 
 
@@ -83,8 +87,8 @@ def _fit_structure(
 
 def _fit_accounts(
     model: LiquidationForecaster, plan: Plan, data: Dataset, structural: dict[str, FloatArray], place: Workplace
-) -> None:
-    """Fit what learns from accounts: climatology, the boosters, and the calibration of the mix."""
+) -> dict[str, Any]:
+    """Fit climatology, the boosters and the calibration; what the hybrid said of the judged rows, and their outcome."""
     model.climatology_ = Climatology().fit(data.sample, data.breached)
     block = _validation_block(data, model.horizons[-1])
     trial = {"fhs_learned": structural["fhs_learned"][block.judge]}
@@ -102,6 +106,7 @@ def _fit_accounts(
         "trees": {"lightgbm": list(model.lightgbm_.rounds), "correction": list(model.correction_.rounds)},
         "validation_log_loss": {n: np.nanmean(log_losses(p, judged), axis=0).tolist() for n, p in trial.items()},
     }
+    return {"probability": trial["hybrid"], "outcome": judged, "judged_day": data.day[block.judge]}
 
 
 def _calibrations(mixed: FloatArray, judged: FloatArray, day: IntArray) -> list[TemperatureScaling]:

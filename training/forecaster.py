@@ -17,6 +17,7 @@ from ..models.reflection import EwmaReflection
 from ..models.sample import AccountSample, ScaleField, certain_where_breached, never_falling
 from ..riskcore.arrays import FloatArray
 from ..riskcore.market import MarketHistory
+from .reference import Reference
 from .scales import ScaleForecaster
 
 STRUCTURAL = {"fhs": "blend", "fhs_har": "har", "fhs_learned": "learned"}
@@ -48,6 +49,7 @@ class LiquidationForecaster:
         self.correction_: AccountBooster
         self.calibration_: list[TemperatureScaling] = []
         self.about_: dict[str, Any] = {}
+        self.reference_: Reference | None = None
 
     def structural(self, sample: AccountSample, fields: Mapping[str, ScaleField]) -> dict[str, FloatArray]:
         """Probabilities of the historical simulations, by name, each (n, n_horizons)."""
@@ -111,6 +113,7 @@ class LiquidationForecaster:
             "correction": self.correction_.state(),
             "calibration": [c.state() for c in self.calibration_],
             "about": self.about_,
+            "reference": None if self.reference_ is None else self.reference_.state(),
         }
 
     @classmethod
@@ -128,6 +131,8 @@ class LiquidationForecaster:
         model.lightgbm_.threads = model.correction_.threads = threads
         model.calibration_ = [TemperatureScaling.from_state(s) for s in state["calibration"]]
         model.about_ = dict(state["about"])
+        reference = state.get("reference")
+        model.reference_ = None if reference is None else Reference.from_state(reference)
         return model
 
 

@@ -111,7 +111,7 @@ def drift_of(
     MargincastError
         A model stored without a reference of its training sample.
     """
-    reference = getattr(model, "reference_", None)
+    reference = model.reference_
     if not isinstance(reference, Reference):
         raise MargincastError(f"{request.model}: was stored without a reference of its training sample; train it anew")
     if request.since < (unseen := first_unseen_day(model)):

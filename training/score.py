@@ -136,7 +136,7 @@ class Scorer:
         """Why each pool is scored by historical simulation; "" where it is not."""
         if self.fall_back is not None:
             return np.full(len(sample), self.fall_back)
-        reference = getattr(self.model, "reference_", None)
+        reference = self.model.reference_
         if reference is None:  # models stored before references were
             return no_reasons(len(sample))
         return out_of_range(reference, sample, self.fields["learned"], self.horizons)
