@@ -15,7 +15,7 @@ from margincast.training import fit, workplace
 from margincast.training.dataset import sample_of, simulated_dataset
 from margincast.training.evaluate import evaluate_market
 from margincast.training.fit import fit_forecaster
-from margincast.training.forecaster import HYBRID_WEIGHTS, NAMES, STRUCTURAL, LiquidationForecaster
+from margincast.training.forecaster import HYBRID_WEIGHTS, NAMES, ONLY_COMPARED, STRUCTURAL, LiquidationForecaster
 from margincast.training.market_simulator import simulate_market, write_market_folder
 from margincast.training.market_view import view_market
 from margincast.training.plan import training_bars
@@ -86,12 +86,12 @@ def test_two_evaluations_score_the_same():
 
 def test_a_reloaded_model_says_the_same_bits(tmp_path, rows):
     _, sample, fields = rows
-    model, history = small.fitted(), small.data().history
+    model, market = small.fitted(), small.data()
     save_state(model.state(), tmp_path / "model")
     again = LiquidationForecaster.from_state(load_state(tmp_path / "model"))
     assert again.horizons == model.horizons and again.about_ == model.about_
     fields_again = again.scales_.fields(small.data(), small.view().frame, sample.bar)
-    one, other = model.predict(sample, fields, history), again.predict(sample, fields_again, history)
+    one, other = model.predict(sample, fields, market), again.predict(sample, fields_again, market)
     assert set(one) == set(NAMES)
     assert all(one[name].tobytes() == other[name].tobytes() for name in NAMES)
 
@@ -115,7 +115,7 @@ def test_a_changed_byte_in_any_file_of_a_model_is_noticed(tmp_path):
 
 def test_probabilities_are_probabilities_and_never_fall_with_the_horizon(rows):
     _, sample, fields = rows
-    for name, said in small.fitted().predict(sample, fields, small.data().history).items():
+    for name, said in small.fitted().predict(sample, fields, small.data()).items():
         assert ((said >= 0) & (said <= 1)).all(), name
         assert (np.diff(said, axis=1) >= 0).all(), name
 
@@ -133,9 +133,9 @@ def test_no_forecast_rises_with_a_deposit(rows):
     assert before["hybrid"].max() < 0.05
 
 
-def test_the_touch_frequency_is_left_out_without_a_history(rows):
+def test_what_is_only_compared_is_left_out_without_a_market(rows):
     _, sample, fields = rows
-    assert set(small.fitted().predict(sample, fields)) == set(NAMES) - {"touch_366d"}
+    assert set(small.fitted().predict(sample, fields)) == set(NAMES) - set(ONLY_COMPARED)
 
 
 def test_the_hybrid_mixes_log_odds_by_fixed_weights():

@@ -84,20 +84,20 @@ def show_evaluation(scores: Mapping[str, Any]) -> None:
         title = f"within {horizon}: {table['n']:,} accounts, {table['events']:,} liquidated ({table['base_rate']:.1%})"
         shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
         shown.add_column("model", no_wrap=True)
-        for name in ("log loss", "AUC", "ECE", "% skill over FHS", "over FHS-HAR"):
+        for name in ("loss", "AUC", "ECE", "% skill over FHS", "over FHS-HAR"):
             shown.add_column(name, justify="right", no_wrap=True)
         for name, model in table["models"].items():
             shown.add_row(
                 f"[bold]{name}[/bold]" if name == "hybrid" else name,
                 f"{model['log_loss']:.4f}",
-                f"{model['auc_within_strata']:.2f}",
-                f"{model['ece']:.3f}",
+                _fraction(model["auc_within_strata"], 2),
+                _fraction(model["ece"], 3),
                 _skill(model["skill_vs"].get("fhs")),
                 _skill(model["skill_vs"].get("fhs_har")),
             )
         console.print(shown)
     where = f"{data['market']}, marks from {data['marks']}; tested {data['test'][0]} to {data['test'][1]} UTC"
-    console.print("skill of log loss, 90% intervals over resampled days; AUC within distance strata", highlight=False)
+    console.print("loss: log loss; skill in it, 90% over resampled days; AUC within distance strata", highlight=False)
     console.print(f"measured on: {escape(where)}; accounts simulated", highlight=False)
     if generic := data["rules"]["generic_schedule_used_for"]:
         console.print(
@@ -247,6 +247,17 @@ def _skill(entry: Mapping[str, float] | None) -> str:
         return "-"
     value, low, high = (100 * entry[f"log_loss_{part}"] for part in ("value", "low", "high"))
     return f"{value:+.1f} [{low:+.1f} {high:+.1f}]"
+
+
+def _fraction(value: float, decimals: int) -> str:
+    """A number from 0 to 1 without the 0 before its point.
+
+    Examples
+    --------
+    >>> _fraction(0.25, 2), _fraction(1.0, 2)
+    ('.25', '1.00')
+    """
+    return f"{value:.{decimals}f}".removeprefix("0")
 
 
 def _percent(value: object) -> str:

@@ -13,7 +13,7 @@ from ..riskcore.rulebook import RuleBook
 from .alerts import alert_economics
 from .dataset import Dataset, simulated_dataset
 from .fit import fit_forecaster
-from .forecaster import NAMES, LiquidationForecaster
+from .forecaster import NAMES, STRUCTURAL, LiquidationForecaster
 from .market_view import MarketView
 from .plan import Horizon, Plan, parse_horizons, tested_bars, training_bars
 from .provenance import market_stamp, rules_record
@@ -27,8 +27,9 @@ from .scores import (
     log_losses,
     reliability_curve,
 )
+from .structural_models import STRUCTURAL_MODELS
 
-BASELINES = ("climatology", "touch_366d", "ewma_reflection", "fhs", "fhs_har", "fhs_learned")
+BASELINES = ("climatology", "touch_366d", "ewma_reflection", *STRUCTURAL, *STRUCTURAL_MODELS)
 STRATA = 10
 ALERTED_MODELS = ("ewma_reflection", "fhs", "fhs_learned", "hybrid")
 
@@ -81,7 +82,7 @@ def evaluate_market(view: MarketView, rules: RuleBook, plan: Plan, *, say: Say =
         threads=plan.threads,
     )
     fields = model.scales_.fields(view.data, view.frame, data.sample.bar)
-    probabilities = model.predict(data.sample, fields, view.history)
+    probabilities = model.predict(data.sample, fields, view.data)
     say("scoring")
     about = provenance(view, rules, plan, data, trained, tested)
     return _assess(view, plan, horizons, model, data, probabilities, about)

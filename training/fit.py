@@ -22,6 +22,7 @@ from .plan import Plan
 from .reference import day_stride, training_reference
 from .scales import ScaleForecaster
 from .scores import log_losses
+from .structural_models import fit_structural_models
 from .workplace import ThisMachine, Workplace
 
 VALIDATION_SHARE = 0.2
@@ -54,8 +55,6 @@ def fit_forecaster(
     the longest horizon left out between); then the boosters are refitted on the whole.
     """
     place = ThisMachine() if place is None else place
-    model = LiquidationForecaster(horizons, plan.threads)
-    fields = _fit_structure(model, view, plan, first_bar, last_bar)
     data = place.dataset(
         view,
         rules,
@@ -66,8 +65,19 @@ def fit_forecaster(
         seed=plan.seed,
         threads=plan.threads,
     )
+    return fit_on_accounts(view, plan, data, first_bar, last_bar, place)
+
+
+def fit_on_accounts(
+    view: MarketView, plan: Plan, data: Dataset, first_bar: int, last_bar: int, place: Workplace | None = None
+) -> LiquidationForecaster:
+    """`fit_forecaster` with accounts that are there already: none is seen, and no label looks, outside these bars."""
+    place = ThisMachine() if place is None else place
+    model = LiquidationForecaster(data.sample.horizons, plan.threads)
+    fields = _fit_structure(model, view, plan, first_bar, last_bar)
+    model.baselines_ = fit_structural_models(view, data, first_bar, last_bar, seed=plan.seed, threads=plan.threads)
     judged = _fit_accounts(model, plan, data, model.structural(data.sample, fields), place)
-    stride = day_stride(horizons[-1] * view.data.bar_hours)
+    stride = day_stride(model.horizons[-1] * view.data.bar_hours)
     model.reference_ = training_reference(data.sample, data.day, fields["learned"], stride=stride, **judged)
     return model
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from ..features.market_data import MarketData
 from ..models.account_boosting import AccountBooster, logit
 from ..models.calibration import TemperatureScaling
 from ..models.climatology import Climatology
@@ -16,13 +17,15 @@ from ..models.historical import FilteredHistorical, TouchFrequency
 from ..models.reflection import EwmaReflection
 from ..models.sample import AccountSample, ScaleField, certain_where_breached, never_falling
 from ..riskcore.arrays import FloatArray
-from ..riskcore.market import MarketHistory
 from .reference import Reference
 from .scales import ScaleForecaster
+from .structural_models import STRUCTURAL_MODELS, StructuralModels
 
 STRUCTURAL = {"fhs": "blend", "fhs_har": "har", "fhs_learned": "learned"}
 """Historical simulations by name, and the scale each is filtered by."""
-NAMES = ("climatology", "touch_366d", "ewma_reflection", *STRUCTURAL, "lightgbm", "hybrid")
+NAMES = ("climatology", "touch_366d", "ewma_reflection", *STRUCTURAL, *STRUCTURAL_MODELS, "lightgbm", "hybrid")
+ONLY_COMPARED = ("touch_366d", *STRUCTURAL_MODELS)
+"""Baselines the hybrid does not need: forecast only where a whole market is given, for evaluations."""
 HYBRID_WEIGHTS = {"fhs_learned": 0.3, "correction": 0.4, "lightgbm": 0.3}
 """Weights of log odds in the hybrid, fixed in advance: picking the best member on a validation block was less safe."""
 
@@ -36,6 +39,8 @@ class LiquidationForecaster:
         In bars.
     scales_, historical_, climatology_, lightgbm_, correction_, calibration_
         The fitted parts; `correction_` boosts on top of the log odds of fhs_learned.
+    baselines_
+        Structural models that the hybrid is compared with and has no part in.
     about_
         What it was fitted on, for provenance.
     """
@@ -45,6 +50,7 @@ class LiquidationForecaster:
         self.scales_: ScaleForecaster
         self.historical_: dict[str, FilteredHistorical] = {}
         self.climatology_: Climatology
+        self.baselines_: StructuralModels
         self.lightgbm_: AccountBooster
         self.correction_: AccountBooster
         self.calibration_: list[TemperatureScaling] = []
@@ -59,15 +65,16 @@ class LiquidationForecaster:
         self,
         sample: AccountSample,
         fields: Mapping[str, ScaleField],
-        history: MarketHistory | None = None,
+        market: MarketData | None = None,
     ) -> dict[str, FloatArray]:
         """Probabilities of every model, by name, each (n, n_horizons), never falling with the horizon.
 
-        `history` is needed for touch_366d only, which is left out without it.
+        `market` is what the pools are seen on; it is needed for ONLY_COMPARED, which are left out without it.
         """
         out = {"climatology": self.climatology_.predict(sample), "ewma_reflection": EwmaReflection().predict(sample)}
-        if history is not None:
-            out["touch_366d"] = TouchFrequency(threads=self.threads).predict(sample, history)
+        if market is not None:
+            out["touch_366d"] = TouchFrequency(threads=self.threads).predict(sample, market.history)
+            out |= self.baselines_.predict(sample, market)
         out |= self.structural(sample, fields)
         rich = with_structural(sample, out)
         out["lightgbm"] = self.lightgbm_.predict(sample)
@@ -100,6 +107,7 @@ class LiquidationForecaster:
         out = copy.copy(self)
         out.historical_ = {name: model.reordered(places) for name, model in self.historical_.items()}
         out.climatology_ = self.climatology_.reordered(places)
+        out.baselines_ = self.baselines_.aligned(symbols)
         return out
 
     def state(self) -> dict[str, Any]:
@@ -109,6 +117,7 @@ class LiquidationForecaster:
             "scales": self.scales_.state(),
             "historical": {name: model.state() for name, model in self.historical_.items()},
             "climatology": self.climatology_.state(),
+            "baselines": self.baselines_.state(),
             "lightgbm": self.lightgbm_.state(),
             "correction": self.correction_.state(),
             "calibration": [c.state() for c in self.calibration_],
@@ -126,6 +135,7 @@ class LiquidationForecaster:
         for simulation in model.historical_.values():
             simulation.threads = threads
         model.climatology_ = Climatology.from_state(state["climatology"])
+        model.baselines_ = StructuralModels.from_state(state["baselines"], threads)
         model.lightgbm_ = AccountBooster.from_state(state["lightgbm"])
         model.correction_ = AccountBooster.from_state(state["correction"])
         model.lightgbm_.threads = model.correction_.threads = threads
