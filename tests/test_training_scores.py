@@ -13,6 +13,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.instruments import InstrumentTable
 from margincast.riskcore.market import MarketHistory
+from margincast.training import scores
 from margincast.training.alerts import alert_economics
 from margincast.training.evaluate import strata_of
 from margincast.training.plan import Horizon, Plan, parse_horizons, training_bars
@@ -83,6 +84,54 @@ def test_calibration_line_agrees_with_an_unpenalised_logistic_regression():
     slope, intercept = calibration_line(p, y)
     assert slope == pytest.approx(model.coef_[0, 0], rel=1e-4)
     assert intercept == pytest.approx(model.intercept_[0], abs=1e-4)
+
+
+def logistic_line(p: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    odds = np.log(p) - np.log1p(-p)
+    model = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(odds[:, None], y)
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda p: np.clip(p**8, CLIP, 1 - CLIP),
+        lambda p: np.clip(1 - (1 - p) ** 8, CLIP, 1 - CLIP),
+        lambda p: np.where(p > 0.02, 1 - CLIP, CLIP),
+        lambda p: np.clip(1 - p, 1e-3, 1 - 1e-3),
+    ],
+    ids=["far too low", "far too high", "all or nothing", "upside down"],
+)
+def test_calibration_line_is_found_from_forecasts_far_off(wrong):
+    """A full Newton step from (1, 0) overshoots on some of these, and never came back."""
+    p, y = forecasts(3000, seed=8)
+    said = wrong(p)
+    slope, intercept = calibration_line(said, y)
+    expected = logistic_line(said, y)
+    assert slope == pytest.approx(expected[0], rel=1e-3) and intercept == pytest.approx(expected[1], rel=1e-3, abs=1e-3)
+
+
+def test_calibration_line_diverges_without_damping(monkeypatch):
+    """The canary above can sing: full steps lose their way on a rare event that is forecast as nearly certain."""
+    rng = np.random.default_rng(2)
+    p = np.where(rng.random(4000) < 0.5, 1 - CLIP, 0.9)
+    y = (rng.random(4000) < 0.01 + 0.01 * (p > 0.95)).astype(np.float64)
+    slope, intercept = calibration_line(p, y)
+    rates = [y[p < 0.95].mean(), y[p > 0.95].mean()]
+    said = np.log([9.0, (1 - CLIP) / CLIP])
+    assert slope * said + intercept == pytest.approx(np.log(rates) - np.log1p(-np.array(rates)), rel=1e-6)
+    monkeypatch.setattr(scores, "_downhill", lambda design, outcome, theta, step: step)
+    with np.errstate(all="ignore"):
+        try:
+            undamped = calibration_line(p, y)
+        except np.linalg.LinAlgError:
+            undamped = (math.nan, math.nan)
+    assert not np.isfinite(undamped).all() or abs(undamped[0] - slope) > 1e-3
+
+
+def test_a_forecast_that_separates_has_no_calibration_line():
+    slope, intercept = calibration_line(np.array([0.1, 0.2, 0.8, 0.9]), np.array([0.0, 0, 1, 1]))
+    assert math.isnan(slope) and math.isnan(intercept)
 
 
 def test_calibration_line_recovers_planted_overconfidence():
