@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import datetime as dt
-import errno
-import json
-import math
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from .live.commands.model_verbs import verbs as model_verbs
+from .live.commands.options import (
+    STORE,
+    AccountFile,
+    Accounts,
+    At,
+    Day,
+    FallBack,
+    Generic,
+    Horizons,
+    JsonFile,
+    Market,
+    Model,
+    Seed,
+    Store,
+    Target,
+    Threads,
+    Venue,
+    in_a_folder,
+    instant_of,
+    names_of,
+    rules_of,
+    told,
+    told_as_it_goes,
+    write_json,
+)
 
 app = typer.Typer(
     name="margincast",
@@ -22,123 +44,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Market = Annotated[Path, typer.Option(help="Market folder: perp.parquet and, if there, mark, funding, spot, ...")]
-Accounts = Annotated[int, typer.Option(min=1, help="Simulated accounts to test on, and as many to train on.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads; they change no result.")]
-Horizons = Annotated[str, typer.Option(help='Horizons, rising, such as "1h,4h,24h".')]
-Venue = Annotated[str, typer.Option(help="Rule-book: a venue that comes with margincast, or a TOML file.")]
-
-
-def _in_a_folder(path: Path | None) -> Path | None:
-    """Refuse a file that could not be written before the work is done, not after."""
-    if path is not None and (not path.parent.is_dir() or path.is_dir()):
-        from .riskcore.errors import MargincastError
-
-        reason = os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)
-        raise MargincastError(f"{path}: could not be written ({reason})")
-    return path
-
-
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", callback=_in_a_folder, help="Write the result to this JSON file as well.")
-]
-Store = Annotated[Path, typer.Option(help="Folder of the MLflow store (SQLite) and of models.")]
-Model = Annotated[
-    str | None, typer.Option(help='Model folder or registry address ("models:/margincast/3", "champion").')
-]
-At = Annotated[str | None, typer.Option(help="Instant to look at, UTC, on the market's bar grid; default: its end.")]
-Generic = Annotated[bool, typer.Option(help="Margin unlisted contracts by a generic schedule; said aloud.")]
-Target = Annotated[float, typer.Option(min=0.0001, max=0.9999, help="Probability that advice brings to.")]
-AccountFile = Annotated[Path, typer.Option(help="Accounts: JSON records or CSV.")]
-
-STORE = Path("margincast-store")
-
-
-def _day(text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a date such as 2023-12-31") from None
-
-
-Day = Annotated[Any, typer.Option(parser=_day, metavar="DATE")]
-
-
-def _instant(text: str) -> int:
-    """Milliseconds since 1970 of a date or a date and time, in UTC where it names no zone."""
-    try:
-        instant = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a date such as 2023-12-31 or 2023-12-31T08:00") from None
-    return round((instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp() * 1000)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-@contextmanager
-def _told() -> Iterator[Callable[[str], None]]:
-    """Show progress on the terminal's error stream; without a terminal, a line a step."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda step: console.print(step, highlight=False, markup=False, soft_wrap=True)
-        return
-    with console.status("starting") as status:
-
-        def say(step: str) -> None:
-            console.print(f"- {step}", style="dim", highlight=False, markup=False)
-            status.update(Text(step))
-
-        yield say
-
-
-@contextmanager
-def _told_as_it_goes() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """`_told`, and a line that is written over as work goes on; without a terminal that line is not shown."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda step: console.print(step, highlight=False, markup=False, soft_wrap=True), lambda step: None
-        return
-    with console.status("starting") as status:
-        yield (
-            lambda step: console.print(f"- {step}", style="dim", highlight=False, markup=False),
-            lambda step: status.update(Text(step)),
-        )
-
-
-def _rules(venue: str, *, generic: bool = True) -> Any:
-    from .riskcore.rulebook_file import load_rulebook, read_rulebook, with_generic
-
-    rules = read_rulebook(venue) if venue.endswith(".toml") else load_rulebook(venue)
-    return with_generic(rules) if generic else rules
-
-
-def _write_json(path: Path | None, content: Any) -> None:
-    if path is None:
-        return
-    from .training.atomic import write_atomically
-
-    text = json.dumps(_without_nan(content), indent=1, sort_keys=True, default=str, allow_nan=False)
-    write_atomically(path, f"{text}\n".encode())
-    print(f"wrote {path}", file=sys.stderr)
-
-
-def _without_nan(content: Any) -> Any:
-    """The same with null for what is no finite number: JSON has no word for it."""
-    if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _version(asked: bool) -> None:
@@ -174,8 +79,8 @@ def demo(
     from .training.console import show_demo
     from .training.demo import run_demo
 
-    with _told() as say:
-        result = run_demo(out, market, _rules(venue), accounts=accounts, seed=seed, threads=threads, say=say)
+    with told() as say:
+        result = run_demo(out, market, rules_of(venue), accounts=accounts, seed=seed, threads=threads, say=say)
     show_demo(result)
 
 
@@ -191,22 +96,28 @@ def train(
     store: Store = STORE,
     out: Annotated[Path | None, typer.Option(help="New folder for the model; default: in the store.")] = None,
     track: Annotated[bool, typer.Option(help="Log the run to MLflow and register the model.")] = True,
+    dask: Annotated[
+        str | None, typer.Option(help='Label and fit over Dask: a scheduler\'s address, or "local".')
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Fit a forecaster on history, store it, track it and register it."""
     from .features.readers.folder import read_market_folder
+    from .training.cluster import dask_cluster
     from .training.console import show_trained
     from .training.market_view import view_market
     from .training.plan import Plan
     from .training.train import train_model
+    from .training.workplace import OverCluster
 
     plan = Plan(train_end, horizons=horizons, accounts=accounts, seed=seed, threads=threads)
     folder = out or store / "models" / f"{train_end}-seed{seed}"
-    with _told() as say:
+    with told() as say, dask_cluster(dask, threads) if dask else nullcontext() as cluster:
         view = view_market(read_market_folder(market))
-        trained = train_model(view, _rules(venue), plan, folder, store=store if track else None, say=say)
+        place = OverCluster(cluster) if cluster else None
+        trained = train_model(view, rules_of(venue), plan, folder, store=store if track else None, place=place, say=say)
     show_trained(trained)
-    _write_json(json_file, {"folder": str(folder), "sha256": trained.fingerprint, "address": trained.address})
+    write_json(json_file, {"folder": str(folder), "sha256": trained.fingerprint, "address": trained.address})
 
 
 @app.command()
@@ -230,11 +141,11 @@ def evaluate(
     from .training.plan import Plan
 
     plan = Plan(train_end, test_start, test_end, horizons, accounts, seed, threads)
-    with _told() as say:
+    with told() as say:
         view = view_market(read_market_folder(market))
-        evaluation = evaluate_market(view, _rules(venue), plan, say=say)
+        evaluation = evaluate_market(view, rules_of(venue), plan, say=say)
     show_evaluation(evaluation.scores)
-    _write_json(json_file, evaluation.scores)
+    write_json(json_file, evaluation.scores)
 
 
 @app.command()
@@ -249,17 +160,18 @@ def score(
     top: Annotated[int, typer.Option(min=1, help="How many of the most endangered to explain and advise.")] = 10,
     store: Store = STORE,
     threads: Threads = 1,
+    fall_back: FallBack = None,
     json_file: JsonFile = None,
 ) -> None:
     """Score accounts: probability of liquidation, reasons, and the smallest deposit or cut that helps."""
     from .training.console import show_scores
     from .training.scoring import ScoreRequest, score_file
 
-    request = ScoreRequest(accounts, market, at, model, store, target, top, threads)
-    with _told() as say:
-        result = score_file(request, _rules(venue, generic=generic), say=say)
+    request = ScoreRequest(accounts, market, at, model, store, target, top, threads, fall_back)
+    with told() as say:
+        result = score_file(request, rules_of(venue, generic=generic), say=say)
     show_scores(result, top)
-    _write_json(json_file, result)
+    write_json(json_file, result)
 
 
 @app.command()
@@ -274,17 +186,18 @@ def explain(
     target: Target = 0.05,
     store: Store = STORE,
     threads: Threads = 1,
+    fall_back: FallBack = None,
     json_file: JsonFile = None,
 ) -> None:
     """Say why one account is in danger, at every horizon, and what would help."""
     from .training.console import show_explanation
     from .training.scoring import ScoreRequest, explain_account
 
-    request = ScoreRequest(accounts, market, at, model, store, target, 1, threads)
-    with _told() as say:
-        result = explain_account(request, _rules(venue, generic=generic), account, say=say)
+    request = ScoreRequest(accounts, market, at, model, store, target, 1, threads, fall_back)
+    with told() as say:
+        result = explain_account(request, rules_of(venue, generic=generic), account, say=say)
     show_explanation(result)
-    _write_json(json_file, result)
+    write_json(json_file, result)
 
 
 @app.command()
@@ -305,17 +218,17 @@ def stress(
     from .training.stress_file import StressRequest, stress_file
 
     request = StressRequest(accounts, market, at, fund, tuple(replay or ()), tuple(depeg or ()), reverse)
-    with _told() as say:
-        result = stress_file(request, _rules(venue, generic=generic), say=say)
+    with told() as say:
+        result = stress_file(request, rules_of(venue, generic=generic), say=say)
     show_stress(result)
-    _write_json(json_file, result)
+    write_json(json_file, result)
 
 
 @app.command()
 def features(
     market: Market,
     out: Annotated[
-        Path | None, typer.Option(callback=_in_a_folder, help="Parquet file: a row an instant and symbol.")
+        Path | None, typer.Option(callback=in_a_folder, help="Parquet file: a row an instant and symbol.")
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Distance between rows, bars.")] = 1,
     json_file: JsonFile = None,
@@ -324,10 +237,10 @@ def features(
     from .training.console import show_features
     from .training.feature_export import export_features
 
-    with _told() as say:
+    with told() as say:
         result = export_features(market, out, every, say=say)
     show_features(result)
-    _write_json(json_file, result.as_dict())
+    write_json(json_file, result.as_dict())
 
 
 @app.command(name="tune")
@@ -350,13 +263,13 @@ def tune_margin(
     from .training.tune_settings import TuneSettings
 
     settings = TuneSettings(level=level, mpor_hours=mpor_hours, max_rise=max_rise)
-    with _told() as say:
+    with told() as say:
         say(f"reading {market}")
         data = read_market_folder(market)
         first, last = np.datetime64(start, "ns"), np.datetime64(end + dt.timedelta(days=1), "ns")
-        proposal = tune(data, _rules(venue), first, last, settings=settings, progress=say)
+        proposal = tune(data, rules_of(venue), first, last, settings=settings, progress=say)
     show_proposal(proposal)
-    _write_json(json_file, proposal.as_dict())
+    write_json(json_file, proposal.as_dict())
 
 
 @app.command()
@@ -369,11 +282,11 @@ def backtest(
     from .training.console import show_backtest
     from .training.margin_backtest import backtest as run
 
-    with _told() as say:
+    with told() as say:
         say(f"back-testing {returns}")
         result = run(returns, level)
     show_backtest(result)
-    _write_json(json_file, result)
+    write_json(json_file, result)
 
 
 @app.command()
@@ -381,21 +294,21 @@ def fetch(
     exchange: Annotated[str, typer.Option(help="Venue by its ccxt name: binanceusdm, bybit, okx, hyperliquid, ...")],
     out: Annotated[Path, typer.Option(help="Folder of the store; it only grows.")],
     symbols: Annotated[
-        Any, typer.Option(parser=_names, metavar="NAMES", help="Such as BTC,ETH or BTC/USDT:USDT.")
+        Any, typer.Option(parser=names_of, metavar="NAMES", help="Such as BTC,ETH or BTC/USDT:USDT.")
     ] = "",
     tables: Annotated[
         Any,
         typer.Option(
-            parser=_names,
+            parser=names_of,
             metavar="NAMES",
             help="Some of perp, mark, index, funding, open_interest, depth, tiers, account.",
         ),
     ] = "perp,mark,funding",
     since: Annotated[
-        Any, typer.Option(parser=_instant, metavar="DATE", help="First instant, UTC; default: the last stored row.")
+        Any, typer.Option(parser=instant_of, metavar="DATE", help="First instant, UTC; default: the last stored row.")
     ] = None,
     until: Annotated[
-        Any, typer.Option(parser=_instant, metavar="DATE", help="Stop before it, UTC; default: now.")
+        Any, typer.Option(parser=instant_of, metavar="DATE", help="Stop before it, UTC; default: now.")
     ] = None,
     step: Annotated[str, typer.Option(help="Length of a bar: 1m, 5m, 1h, ...")] = "1h",
     quote: Annotated[str, typer.Option(help="Asset that perpetuals of a coin are quoted and settled in.")] = "USDT",
@@ -410,7 +323,7 @@ def fetch(
 
     plan = FetchPlan(symbols, tables, since, until, step, quote, account)
     private = bool({"tiers", "account"} & set(tables))
-    with open_exchange(exchange, base_url=base_url, private=private) as venue, _told_as_it_goes() as (say, show):
+    with open_exchange(exchange, base_url=base_url, private=private) as venue, told_as_it_goes() as (say, show):
         try:
             report = run(plan, venue, out, say=say, show=show)
         except KeyboardInterrupt:
@@ -436,7 +349,7 @@ def import_files(
     def progress(done: int, of: int, file: Any) -> None:
         show(f"{done} of {of}: {file.file}")
 
-    with _told_as_it_goes() as (_, show):
+    with told_as_it_goes() as (_, show):
         report = import_archives(files, TableStore(out), quote=quote, kind=kind, progress=progress)
     show_imported(report, out)
     if report.count("refused"):
@@ -455,6 +368,9 @@ def selfcheck(
     show_selfcheck(findings)
     if not all(finding.agrees for finding in findings):
         raise typer.Exit(1)
+
+
+app.add_typer(model_verbs)
 
 
 def main() -> None:

@@ -26,6 +26,10 @@ pytestmark = [
 VERBS = (
     "demo",
     "train",
+    "promote",
+    "rollback",
+    "monitor",
+    "card",
     "evaluate",
     "score",
     "explain",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..models.sample import AccountSample, ScaleField
+from ..models.severity import Severity, equity_weights, linear_severity
 from ..riskcore.accounts import AccountBook
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.errors import InputError
@@ -41,6 +42,8 @@ class Forecast:
     fallback_reason
         Why a pool's probability is that of historical simulation ("fhs") and not of the hybrid; "" where it is the
         hybrid's. Shape (n_pools,).
+    severity
+        Loss beyond the collateral, at the probability above.
     """
 
     book: AccountBook
@@ -51,6 +54,7 @@ class Forecast:
     low: FloatArray
     high: FloatArray
     fallback_reason: Reasons
+    severity: Severity
 
     def most_endangered(self, count: int) -> IntArray:
         """The first `count` pools by falling probability at the longest horizon, then at the shorter ones."""
@@ -63,6 +67,7 @@ class Forecast:
         def by_horizon(values: FloatArray) -> dict[str, float]:
             return {name: float(values[pool, k]) for k, name in enumerate(self.horizons)}
 
+        severity = self.severity
         return {
             "account": str(self.book.account[pool]),
             "sub_account": str(self.book.sub_account[pool]),
@@ -78,6 +83,11 @@ class Forecast:
             "structural": by_horizon(self.structural),
             "low": by_horizon(self.low),
             "high": by_horizon(self.high),
+            "expected_loss_given_liquidation": by_horizon(severity.expected_loss),
+            "expected_shortfall_given_liquidation": by_horizon(severity.expected_shortfall),
+            "shortfall_level": severity.level,
+            "premium": by_horizon(severity.premium),
+            "premium_standard_error": by_horizon(severity.standard_error),
         }
 
 
@@ -123,11 +133,16 @@ class Scorer:
 
         0 for pools without positions, which nothing can liquidate.
         """
-        return self._predict(book)[0]
+        return self._predict(book, self.sample(book))[0]
 
-    def _predict(self, book: AccountBook) -> tuple[dict[str, FloatArray], Reasons]:
+    def severity(self, book: AccountBook, sample: AccountSample, probability: FloatArray) -> Severity:
+        """Loss beyond the collateral on the paths of fhs_learned, at another forecast of the probability."""
+        weights = equity_weights(book, sample.bar, self.view.history, self.rules)
+        paths = self.model.historical_["fhs_learned"]
+        return linear_severity(paths, sample, self.fields["learned"], weights).at_probability(probability)
+
+    def _predict(self, book: AccountBook, sample: AccountSample) -> tuple[dict[str, FloatArray], Reasons]:
         held = (np.diff(book.position_pointer) > 0)[:, None]
-        sample = self.sample(book)
         said, why = self.model.predict(sample, self.fields), self._reasons(sample)
         said["forecast"] = np.where((why != "")[:, None], said["fhs"], said["hybrid"])
         return {name: np.where(held, probability, 0.0) for name, probability in said.items()}, why
@@ -152,7 +167,8 @@ class Scorer:
         """
         margin = evaluate(book, self.market, self.rules)
         _require_equity(book, margin)
-        said, why = self._predict(book)
+        sample = self.sample(book)
+        said, why = self._predict(book, sample)
         _require_known(book, said["forecast"], self.bar)
         members = np.stack([said[name] for name in ("fhs_har", "fhs_learned", "lightgbm", "hybrid", "forecast")])
         return Forecast(
@@ -164,6 +180,7 @@ class Scorer:
             members.min(axis=0),
             members.max(axis=0),
             why,
+            self.severity(book, sample, said["forecast"]),
         )
 
 

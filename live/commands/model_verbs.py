@@ -1,0 +1,91 @@
+"""The verbs of the registry: promote, rollback, monitor, card."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import STORE, Accounts, Day, JsonFile, Market, Seed, Store, Threads, Venue, rules_of, told, write_json
+
+verbs = typer.Typer()
+
+Registered = Annotated[str, typer.Option("--model", help='Registered model: "challenger", "models:/margincast/3".')]
+ChampionModel = Annotated[str, typer.Option("--model", help='Model folder or registry address, such as "champion".')]
+
+
+@verbs.command()
+def promote(
+    market: Market,
+    model: Registered = "challenger",
+    start: Day = None,
+    accounts: Accounts = 20_000,
+    seed: Seed = 1001,
+    threads: Threads = 2,
+    venue: Venue = "binance_usdm",
+    store: Store = STORE,
+    json_file: JsonFile = None,
+) -> None:
+    """Judge a challenger on the newest days: it becomes champion, or is refused and the reason kept (exit code 1)."""
+    from ...training.champions import PromotionRequest, promote_model
+    from ...training.console_models import show_promotion
+
+    request = PromotionRequest(market, store, model, start, accounts, seed, threads)
+    with told() as say:
+        promotion = promote_model(request, rules_of(venue), dt.datetime.now(dt.UTC), say=say)
+    show_promotion(promotion)
+    write_json(json_file, promotion.as_dict())
+    if not promotion.verdict.promoted:
+        raise typer.Exit(1)
+
+
+@verbs.command()
+def rollback(
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
+    store: Store = STORE,
+) -> None:
+    """Make the champion before the present one champion again."""
+    from ...training.champions import registry_history, rollback_model
+    from ...training.console_models import show_rollback
+
+    event = rollback_model(store, dt.datetime.now(dt.UTC), reason)
+    show_rollback(event, registry_history(store))
+
+
+@verbs.command()
+def monitor(
+    market: Market,
+    since: Day,
+    model: ChampionModel = "champion",
+    accounts: Accounts = 20_000,
+    seed: Seed = 2001,
+    threads: Threads = 2,
+    venue: Venue = "binance_usdm",
+    store: Store = STORE,
+    json_file: JsonFile = None,
+) -> None:
+    """Look for drift since a day; a registered model that alarms falls back to FHS until a later look is calm."""
+    from ...training.console_models import show_drift
+    from ...training.monitor import MonitorRequest, monitor_model
+
+    request = MonitorRequest(market, store, model, since, accounts, seed, threads)
+    with told() as say:
+        report = monitor_model(request, rules_of(venue), dt.datetime.now(dt.UTC), say=say)
+    show_drift(report)
+    write_json(json_file, report)
+
+
+@verbs.command()
+def card(
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    model: ChampionModel = "champion",
+    evaluation: Annotated[Path | None, typer.Option(help="What evaluate --json wrote of this model.")] = None,
+    store: Store = STORE,
+) -> None:
+    """Write the card (Markdown, JSON) and the validation report (HTML) of a model."""
+    from ...training.card_files import write_cards
+    from ...training.console_models import show_cards
+
+    show_cards(write_cards(model, store, out, evaluation))
