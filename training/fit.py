@@ -26,10 +26,11 @@ from .structural_models import fit_structural_models
 from .workplace import ThisMachine, Workplace
 
 VALIDATION_SHARE = 0.2
-"""Part of the training period, at its end, on which tree counts and calibration are chosen."""
+"""Part of the training period, at its end, on which the calibration is fitted."""
 CALIBRATION_DAYS = 400.0
 """Days of forecasts that the wish to change nothing weighs in calibration: a calm validation block misleads."""
-ROUND_CHOICES = (1, 25, 50, 100, 200, 400)
+TREES = {"lightgbm": 150, "correction": 50}
+"""Fixed: a count chosen on a calm validation block was too small for the months after it (docs/experiments.md)."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def fit_forecaster(
 ) -> LiquidationForecaster:
     """Fit everything on bars from `first_bar` on and before `last_bar`; `place` is where, by default this machine.
 
-    Tree counts and calibration are chosen on the last fifth of the training period by models fitted before it (with
-    the longest horizon left out between); then the boosters are refitted on the whole.
+    Calibration is fitted on the last fifth of the training period, to boosters fitted before it (with the longest
+    horizon left out between); then the boosters are refitted on the whole.
     """
     place = ThisMachine() if place is None else place
     data = place.dataset(
@@ -103,17 +104,17 @@ def _fit_accounts(
     block = _validation_block(data, model.horizons[-1])
     trial = {"fhs_learned": structural["fhs_learned"][block.judge]}
     plain = _Task(data.sample, data.breached, None, data.sample.feature_names, DIRECTIONS, place)
-    model.lightgbm_, trial["lightgbm"] = _fit_booster(plain, block, plan)
+    model.lightgbm_, trial["lightgbm"] = _fit_booster(plain, block, plan, TREES["lightgbm"])
     rich = with_structural(data.sample, structural)
     directions = DIRECTIONS | structural_directions(rich.feature_names)
     corrected = _Task(rich, data.breached, logit(structural["fhs_learned"]), rich.feature_names, directions, place)
-    model.correction_, trial["correction"] = _fit_booster(corrected, block, plan)
+    model.correction_, trial["correction"] = _fit_booster(corrected, block, plan, TREES["correction"])
     mixed, judged = model.mix(trial), data.breached[block.judge]
     model.calibration_ = _calibrations(mixed, judged, data.day[block.judge])
     trial["hybrid"] = model.calibrated(mixed, data.sample.take(block.judge))
     model.about_ = {
         "rows": len(data),
-        "trees": {"lightgbm": list(model.lightgbm_.rounds), "correction": list(model.correction_.rounds)},
+        "trees": TREES,
         "validation_log_loss": {n: np.nanmean(log_losses(p, judged), axis=0).tolist() for n, p in trial.items()},
     }
     return {"probability": trial["hybrid"], "outcome": judged, "judged_day": data.day[block.judge]}
@@ -141,22 +142,12 @@ class _Task:
         return self.place.fitted(model, self.sample.take(rows), self.breached[rows], offset)
 
 
-def _fit_booster(task: _Task, block: _Block, plan: Plan) -> tuple[AccountBooster, FloatArray]:
-    """The booster refitted on all rows, and what its trial version said of the judged rows, (n_judged, n_horizons).
-
-    The trial version is fitted before the judged rows; for each horizon the tree count with the least log loss there
-    is taken.
-    """
-    most = (ROUND_CHOICES[-1],) * task.breached.shape[1]
-    trial = task.booster(most, plan, block.fit)
-    judged = task.sample.take(block.judge)
+def _fit_booster(task: _Task, block: _Block, plan: Plan, trees: int) -> tuple[AccountBooster, FloatArray]:
+    """The booster of all rows, and what one fitted before the judged rows said of those, (n_judged, n_horizons)."""
+    rounds = (trees,) * task.breached.shape[1]
     offset = None if task.offset is None else task.offset[block.judge]
-    outcome = task.breached[block.judge]
-    by_count = {count: trial.predict(judged, offset, trees=count) for count in ROUND_CHOICES}
-    losses = {c: np.nanmean(log_losses(p, outcome), axis=0) for c, p in by_count.items()}
-    chosen = tuple(min(ROUND_CHOICES, key=lambda c: (losses[c][k], c)) for k in range(outcome.shape[1]))
-    said = np.column_stack([by_count[c][:, k] for k, c in enumerate(chosen)])
-    return task.booster(chosen, plan, np.arange(len(task.sample))), said
+    said = task.booster(rounds, plan, block.fit).predict(task.sample.take(block.judge), offset)
+    return task.booster(rounds, plan, np.arange(len(task.sample))), said
 
 
 def _validation_block(data: Dataset, longest: int) -> _Block:

@@ -26,7 +26,7 @@ STRUCTURAL = {"fhs": "blend", "fhs_har": "har", "fhs_learned": "learned"}
 NAMES = ("climatology", "touch_366d", "ewma_reflection", *STRUCTURAL, *STRUCTURAL_MODELS, "lightgbm", "hybrid")
 ONLY_COMPARED = ("touch_366d", *STRUCTURAL_MODELS)
 """Baselines the hybrid does not need: forecast only where a whole market is given, for evaluations."""
-HYBRID_WEIGHTS = {"fhs_learned": 0.3, "correction": 0.4, "lightgbm": 0.3}
+HYBRID_WEIGHTS = {"fhs_learned": 0.2, "correction": 0.5, "lightgbm": 0.3}
 """Weights of log odds in the hybrid, fixed in advance: picking the best member on a validation block was less safe."""
 
 

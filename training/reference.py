@@ -39,7 +39,7 @@ class Reference:
     days
         Distinct days of the training rows.
     day_scores, rows_per_day
-        `excess_day_losses` of the days that tree counts and calibration were chosen on, and the median of their rows.
+        `excess_day_losses` of the days that the calibration was fitted on, and the median of their rows.
     """
 
     columns: tuple[str, ...]
@@ -91,7 +91,7 @@ def training_reference(
     scale
         The learned scale at the training bars, each from a fold that had not seen it.
     probability, outcome, judged_day
-        The hybrid's forecasts on the rows that tree counts and calibration were chosen on, (n, n_horizons).
+        The hybrid's forecasts on the rows that the calibration was fitted on, (n, n_horizons).
     stride
         `day_stride` of the horizons.
     """
