@@ -22,6 +22,11 @@ class JointLosses:
 
     total: FloatArray
 
+    @classmethod
+    def of(cls, totals: FloatArray) -> JointLosses:
+        """Totals in any order and shape."""
+        return cls(np.sort(totals.ravel()))
+
     @property
     def mean(self) -> float:
         """Expected total."""
@@ -68,7 +73,20 @@ class JointLosses:
 
 
 def joint_losses(conditional: FloatArray, amount: FloatArray, draws: int, seed: int) -> JointLosses:
-    """Totals when accounts are independent once the scenario is given.
+    """Totals when accounts are independent once the scenario is given; see `scenario_totals`.
+
+    Examples
+    --------
+    Two accounts that always fall together, on one path of two:
+
+    >>> joint_losses(np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([3.0, 4.0]), 1, seed=0).total.tolist()
+    [0.0, 7.0]
+    """
+    return JointLosses.of(scenario_totals(conditional, amount, draws, seed))
+
+
+def scenario_totals(conditional: FloatArray, amount: FloatArray, draws: int, seed: int) -> FloatArray:
+    """Totals drawn in each scenario, (draws, n_scenarios); those of several groups of accounts may be added.
 
     Parameters
     ----------
@@ -86,13 +104,6 @@ def joint_losses(conditional: FloatArray, amount: FloatArray, draws: int, seed: 
     ------
     InputError
         A probability that is NaN or outside [0, 1], an amount that is NaN or negative.
-
-    Examples
-    --------
-    Two accounts that always fall together, on one path of two:
-
-    >>> joint_losses(np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([3.0, 4.0]), 1, seed=0).total.tolist()
-    [0.0, 7.0]
     """
     require((conditional >= 0) & (conditional <= 1), conditional, "must be a probability", "conditional")
     require_shape(amount, conditional.shape[1:], "amount")
@@ -102,4 +113,4 @@ def joint_losses(conditional: FloatArray, amount: FloatArray, draws: int, seed: 
     for k in range(draws):
         falls = rng.random(conditional.shape) < conditional
         totals[k] = np.where(falls, amount, 0.0).sum(axis=1)
-    return JointLosses(np.sort(totals.ravel()))
+    return totals

@@ -23,6 +23,7 @@ from .reference import day_stride, training_reference
 from .scales import ScaleForecaster
 from .scores import log_losses
 from .structural_models import fit_structural_models
+from .volatility_spikes import spike_errors
 from .workplace import ThisMachine, Workplace
 
 VALIDATION_SHARE = 0.2
@@ -90,6 +91,7 @@ def _fit_structure(
     model.scales_ = ScaleForecaster(model.horizons, plan.rounds, plan.seed, plan.threads)
     model.scales_.fit(view.data, view.frame, first_bar, last_bar)
     fields = model.scales_.fields(view.data, view.frame, np.arange(last_bar + 1))
+    model.spike_errors_ = spike_errors(view.data, fields["learned"], first_bar, last_bar)
     for name, scale in STRUCTURAL.items():
         simulation = FilteredHistorical(threads=plan.threads)
         model.historical_[name] = simulation.fit(view.history, fields[scale], first_bar, last_bar)

@@ -16,6 +16,7 @@ from ..models.climatology import Climatology
 from ..models.historical import FilteredHistorical, TouchFrequency
 from ..models.reflection import EwmaReflection
 from ..models.sample import AccountSample, ScaleField, certain_where_breached, never_falling
+from ..models.spike import SpikeErrors
 from ..riskcore.arrays import FloatArray
 from .reference import Reference
 from .scales import ScaleForecaster
@@ -41,6 +42,10 @@ class LiquidationForecaster:
         The fitted parts; `correction_` boosts on top of the log odds of fhs_learned.
     baselines_
         Structural models that the hybrid is compared with and has no part in.
+    spike_errors_
+        How the learned scale erred over each horizon, from which the probability of a volatility spike follows.
+    reference_
+        The training sample in short, which drift and range are judged by.
     about_
         What it was fitted on, for provenance.
     """
@@ -54,6 +59,7 @@ class LiquidationForecaster:
         self.lightgbm_: AccountBooster
         self.correction_: AccountBooster
         self.calibration_: list[TemperatureScaling] = []
+        self.spike_errors_: list[SpikeErrors] = []
         self.about_: dict[str, Any] = {}
         self.reference_: Reference | None = None
 
@@ -121,6 +127,7 @@ class LiquidationForecaster:
             "lightgbm": self.lightgbm_.state(),
             "correction": self.correction_.state(),
             "calibration": [c.state() for c in self.calibration_],
+            "spike_errors": [e.state() for e in self.spike_errors_],
             "about": self.about_,
             "reference": None if self.reference_ is None else self.reference_.state(),
         }
@@ -140,6 +147,7 @@ class LiquidationForecaster:
         model.correction_ = AccountBooster.from_state(state["correction"])
         model.lightgbm_.threads = model.correction_.threads = threads
         model.calibration_ = [TemperatureScaling.from_state(s) for s in state["calibration"]]
+        model.spike_errors_ = [SpikeErrors.from_state(s) for s in state["spike_errors"]]
         model.about_ = dict(state["about"])
         reference = state.get("reference")
         model.reference_ = None if reference is None else Reference.from_state(reference)

@@ -20,6 +20,7 @@ from .accounts_file import read_accounts
 from .advice import advise
 from .forecaster import LiquidationForecaster
 from .market_view import view_market
+from .outlook import outlook
 from .provenance import book_stamp, rules_record
 from .reasons import explain
 from .registry import CHAMPION, open_registry
@@ -71,7 +72,7 @@ def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: N
     -------
     dict
         "accounts": a record for each pool by falling danger (`Forecast.record`; the first `top` with "reasons" and
-        "advice"), "at", "model", "rules", "stamp", "data" and "warnings".
+        "advice"), "outlook" (`outlook.outlook`), "at", "model", "rules", "stamp", "data" and "warnings".
     """
     scorer, book = _prepare(request, rules, say)
     say(f"scoring {len(book):,} pools")
@@ -83,7 +84,7 @@ def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: N
     shown = order[: request.top]
     for record, extra in zip(records, _explained(scorer, book, shown, request.target), strict=False):
         record |= extra
-    return {"accounts": records, **_about(book, scorer, records)}
+    return {"accounts": records, "outlook": outlook(scorer, forecast), **_about(book, scorer, records)}
 
 
 def explain_account(

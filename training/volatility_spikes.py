@@ -88,15 +88,12 @@ class SpikeForecaster:
         """
         fields = scales.fields(view.data, view.frame, np.arange(last_bar))
         self.horizons = scales.horizons
-        self.errors_: dict[str, list[SpikeErrors]] = {"har": [], "learned": []}
+        self.errors_ = {n: spike_errors(view.data, fields[n], first_bar, last_bar) for n in ("har", "learned")}
         self.boosters_: list[SpikeBooster] = []
         self.rate_ = np.empty((len(view.data.symbols), len(self.horizons)))
         for k, horizon in enumerate(self.horizons):
             rows = np.arange(first_bar, last_bar - horizon + 1)
             target, threshold = scale_target(view.data, horizon)[rows], self.rule.threshold(view.data, horizon)[rows]
-            for name, fitted in self.errors_.items():
-                forecast = log_scale(view.data, fields[name], k)[rows]
-                fitted.append(SpikeErrors().fit(forecast.ravel(), target.ravel()))
             spiked = np.where(np.isfinite(target - threshold), (target > threshold).astype(np.float64), np.nan)
             self.rate_[:, k] = np.nanmean(spiked, axis=0)
             start = self._start(log_scale(view.data, fields["learned"], k)[rows], threshold, k)
@@ -129,6 +126,19 @@ class SpikeForecaster:
             out["boosted"][:, :, k] = boosted.reshape(shape[:2])
         out["mean"] = 0.5 * (out["errors"] + out["boosted"])
         return out
+
+
+def spike_errors(data: MarketData, field: ScaleField, first_bar: int, last_bar: int) -> list[SpikeErrors]:
+    """How a scale erred, one a horizon, at bars from `first_bar` whose horizon has ended by `last_bar`.
+
+    The field must be what was said by models that had not seen those bars.
+    """
+    fitted = []
+    for k, horizon in enumerate(field.horizons):
+        rows = np.arange(first_bar, last_bar - horizon + 1)
+        forecast, realised = log_scale(data, field, k)[rows], scale_target(data, horizon)[rows]
+        fitted.append(SpikeErrors().fit(forecast.ravel(), realised.ravel()))
+    return fitted
 
 
 def spike_outcomes(data: MarketData, rule: SpikeRule, horizons: tuple[int, ...], bars: IntArray) -> FloatArray:
