@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,54 @@ from ..riskcore.errors import InputError
 from ..riskcore.exposure import Exposure
 from ..riskcore.margin import in_chunks
 from ..riskcore.market import MarketHistory
-from .path_kernel import breach_pass
+from .path_kernel import Float32Array, breach_pass
 
 STATES = 3
 """Points a bar is seen at: every price at its low, every price at its high, every price at its close."""
+
+
+@dataclass(frozen=True)
+class PathPlanes:
+    """Paths point by point, the windows of a point side by side, so that they are worked on together.
+
+    Parameters
+    ----------
+    values
+        Shape (n_series, 2 + 3 * horizon, n_windows): the lowest and the highest point of each path, then the low of
+        each bar, the high of each, the close of each.
+    spans
+        Planes [first, last) on which the worst loss of a pool lies, shape (5, 2): of one long leg, of one short, of
+        several long, of several short, of both.
+    """
+
+    values: Float32Array
+    spans: IntArray
+
+    @classmethod
+    def of(cls, moves: Float32Array) -> PathPlanes:
+        """Lay out moves of shape (n_windows, n_series, 3 * horizon).
+
+        Long legs together are worst at the lows and short ones at the highs, unless the lows and highs of `moves` are
+        not the lowest and highest of their bars.
+
+        Examples
+        --------
+        >>> planes = PathPlanes.of(np.array([[[-0.1, 0.2, 0.1]]], dtype=np.float32))
+        >>> planes.values[0, :, 0].astype(float).round(3).tolist(), planes.spans.tolist()
+        ([-0.1, 0.2, -0.1, 0.2, 0.1], [[0, 1], [1, 2], [2, 3], [3, 4], [2, 5]])
+        """
+        windows, series, points = moves.shape
+        horizon = points // STATES
+        values = np.empty((series, 2 + points, windows), dtype=np.float32)
+        values[:, 0], values[:, 1] = moves.min(axis=2).T, moves.max(axis=2).T
+        by_state = values[:, 2:].reshape(series, STATES, horizon, windows)
+        by_state[:] = moves.reshape(windows, series, horizon, STATES).transpose(1, 3, 2, 0)
+        low, high, close = by_state.transpose(1, 0, 2, 3)
+        states = np.array([2, 2 + points])
+        spans = np.array([[0, 1], [1, 2], states, states, states])
+        if not ((low > close) | (close > high)).any():
+            spans[2:4] = [2, 2 + horizon], [2 + horizon, 2 + 2 * horizon]
+        return cls(values, spans)
 
 
 @dataclass(frozen=True)
@@ -36,6 +81,11 @@ class PathLibrary:
     start: IntArray
     moves: NDArray[np.float32]
     horizon: int
+
+    @cached_property
+    def planes(self) -> PathPlanes:
+        """The paths laid out for `breach_probability`; made once, `moves` must not be changed after."""
+        return PathPlanes.of(self.moves)
 
     def standardised(self, scale: FloatArray) -> PathLibrary:
         """Paths divided by the scale known at their start, `scale` of shape (n_bars + 1, n_series).
@@ -133,7 +183,7 @@ def breach_probability(
     scale = np.ones(len(exposure.weight)) if scale is None else np.ascontiguousarray(scale)
     window_first = np.zeros(n, dtype=np.int64) if window_first is None else window_first
     window_last = np.full(n, len(library.start), dtype=np.int64) if window_last is None else window_last
-    lowest, highest = library.moves.min(axis=2), library.moves.max(axis=2)
+    planes = library.planes
     probability, count = np.empty(n), np.empty(n)
 
     def run(first: int, last: int) -> None:
@@ -145,9 +195,8 @@ def breach_probability(
             exposure.weight,
             scale,
             exposure.headroom,
-            library.moves,
-            lowest,
-            highest,
+            planes.values,
+            planes.spans,
             window_first,
             window_last,
             bandwidth,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..riskcore.arrays import FloatArray, IntArray
-from .path_kernel import REACH, _gain
+from .path_kernel import REACH, gain
 
 STATES = 3
 
@@ -42,7 +42,7 @@ def _breach(value: NDArray[np.float32], headroom: float) -> tuple[int, int, floa
 @numba.njit(cache=True, nogil=True)
 def _add_leg(value: NDArray[np.float32], path: NDArray[np.float32], scale: np.float32, weight: np.float32) -> None:
     for k in range(len(value)):
-        value[k] += weight * _gain(scale * path[k])
+        value[k] += weight * gain(scale * path[k])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -78,7 +78,7 @@ def severity_pass(
             for entry in range(begin, end):
                 w = np.float32(weight[entry])
                 extreme = lowest[path, series[entry]] if w > 0.0 else highest[path, series[entry]]
-                bound += w * _gain(np.float32(scale[entry]) * extreme)
+                bound += w * gain(np.float32(scale[entry]) * extreme)
             degree[row, path], loss[row, path] = (np.nan if np.isnan(bound) else 0.0), 0.0
             if np.isnan(bound) or -float(bound) * far < headroom[row]:
                 continue
@@ -92,7 +92,7 @@ def severity_pass(
                 if stop - start == 1 or -float(value[k]) > headroom[row]:
                     left = equity[row]
                     for entry in range(begin, end):
-                        left += equity_weight[entry] * _gain(np.float32(scale[entry]) * paths[path, series[entry], k])
+                        left += equity_weight[entry] * gain(np.float32(scale[entry]) * paths[path, series[entry], k])
                     least = min(least, left)
             loss[row, path] = max(-least, 0.0)
 
