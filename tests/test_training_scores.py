@@ -15,7 +15,6 @@ from margincast.riskcore.instruments import InstrumentTable
 from margincast.riskcore.market import MarketHistory
 from margincast.training import scores
 from margincast.training.alerts import alert_economics
-from margincast.training.evaluate import strata_of
 from margincast.training.plan import Horizon, Plan, parse_horizons, training_bars
 from margincast.training.plan import tested_bars as bars_tested
 from margincast.training.scores import (
@@ -29,6 +28,7 @@ from margincast.training.scores import (
     log_losses,
     reliability_curve,
 )
+from margincast.training.slices import strata_of
 
 HOUR = np.timedelta64(1, "h")
 

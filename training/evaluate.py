@@ -8,30 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from ..riskcore.arrays import BoolArray, FloatArray, IntArray, TimeArray
+from ..riskcore.arrays import FloatArray, TimeArray
 from ..riskcore.rulebook import RuleBook
-from .alerts import alert_economics
+from .alerts import BUDGETS, alert_economics
+from .cost_curves import cost_curves
 from .dataset import Dataset, simulated_dataset
-from .fit import fit_forecaster
+from .evaluated_rows import EvaluatedRows, evaluated_rows
+from .fit import fit_on_accounts
+from .flapping import FLAPPING_MODELS, Watch, budget_threshold, flapping, watch_accounts
 from .forecaster import NAMES, STRUCTURAL, LiquidationForecaster
 from .market_view import MarketView
-from .plan import Horizon, Plan, parse_horizons, tested_bars, training_bars
+from .plan import Plan, parse_horizons, tested_bars, training_bars
+from .population import PopulationSpec
 from .provenance import market_stamp, rules_record
-from .scores import (
-    DayBlocks,
-    Skill,
-    auc_within_strata,
-    brier_scores,
-    calibration_line,
-    expected_calibration_error,
-    log_losses,
-    reliability_curve,
-)
+from .score_tables import score_table
+from .scores import reliability_curve
 from .structural_models import STRUCTURAL_MODELS
+from .unseen import require_unseen
 
 BASELINES = ("climatology", "touch_366d", "ewma_reflection", *STRUCTURAL, *STRUCTURAL_MODELS)
-STRATA = 10
 ALERTED_MODELS = ("ewma_reflection", "fhs", "fhs_learned", "hybrid")
+COSTED_MODELS = ("health_factor", "fhs", "fhs_har", "hybrid")
 
 Say = Callable[[str], None]
 
@@ -50,11 +47,46 @@ class Evaluation:
         Tables by horizon and model.
     model, data, probabilities
         The forecaster, the tested rows and what each model said of them, for whoever goes on from here.
+    rows
+        The same in the arrays that scores are made of.
     """
 
     scores: dict[str, Any]
     reliability: dict[str, Any]
     alert_economics: dict[str, Any]
+    model: LiquidationForecaster
+    data: Dataset
+    probabilities: Mapping[str, FloatArray]
+    rows: EvaluatedRows
+
+
+@dataclass(frozen=True)
+class Split:
+    """What is learned from and what is tested on.
+
+    Parameters
+    ----------
+    trained
+        Bars [first, last) of the training period: no label looks at `last` or later.
+    tested
+        Bars [first, last) at which tested accounts are seen.
+    learned_from
+        The market that is learned from, with the bars of the tested one; None: the tested market itself.
+    train_accounts, test_accounts
+        Distributions of the accounts; None: the usual ones.
+    """
+
+    trained: tuple[int, int]
+    tested: tuple[int, int]
+    learned_from: MarketView | None = None
+    train_accounts: PopulationSpec | None = None
+    test_accounts: PopulationSpec | None = None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A fitted model, the accounts it was tested on and what every model said of them."""
+
     model: LiquidationForecaster
     data: Dataset
     probabilities: Mapping[str, FloatArray]
@@ -66,110 +98,91 @@ def evaluate_market(view: MarketView, rules: RuleBook, plan: Plan, *, say: Say =
     `say` is told, in words, what is being done.
     """
     horizons = parse_horizons(plan.horizons, view.history.step)
-    bars = tuple(h.bars for h in horizons)
-    trained, tested = training_bars(plan, view.history, bars[-1]), tested_bars(plan, view.history, bars[-1])
-    say(f"fitting on {plan.accounts:,} simulated accounts seen up to {plan.train_end}")
-    model = fit_forecaster(view, rules, plan, *trained, bars)
-    say(f"testing on {plan.accounts:,} simulated accounts seen from {plan.first_test_day}")
+    longest = horizons[-1].bars
+    split = Split(training_bars(plan, view.history, longest), tested_bars(plan, view.history, longest))
+    tested = forecast_split(view, rules, plan, split, say=say)
+    say("scoring")
+    rows = evaluated_rows(view, tested.data, tested.probabilities)
+    watch = watch_accounts(tested.model, view, rules, tested.data)
+    tables, curves, alerts = {}, {}, {}
+    for k, horizon in enumerate(horizons):
+        alerts[horizon.name] = alerts_table(rows, k, horizon.bars * view.data.bar_hours)
+        tables[horizon.name] = score_table(rows, k, BASELINES, plan.seed) | {"alerts": _alerts(rows, k, watch)}
+        known = rows.known(k)
+        curves[horizon.name] = {
+            name: reliability_curve(p[known, k], rows.breached[known, k]) for name, p in rows.said.items()
+        }
+    scores = {"horizons": tables, "data": provenance(view, rules, plan, tested.data, split.trained, split.tested)}
+    return Evaluation(scores, curves, alerts, tested.model, tested.data, tested.probabilities, rows)
+
+
+def forecast_split(view: MarketView, rules: RuleBook, plan: Plan, split: Split, *, say: Say = lambda _: None) -> Tested:
+    """Fit on one part of a split and ask every model about the other, on accounts that no model has seen.
+
+    Raises
+    ------
+    InputError
+        A period the market does not cover, or an account that stands in both parts.
+    """
+    learned_from = view if split.learned_from is None else split.learned_from
+    bars = tuple(h.bars for h in parse_horizons(plan.horizons, view.history.step))
+    say(f"fitting on {plan.accounts:,} simulated accounts seen {_period(view, split.trained)}")
+    trained = simulated_dataset(
+        learned_from,
+        rules,
+        bars,
+        accounts=plan.accounts,
+        first_bar=split.trained[0],
+        last_bar=split.trained[1],
+        seed=plan.seed,
+        threads=plan.threads,
+        spec=split.train_accounts,
+    )
+    model = fit_on_accounts(learned_from, plan, trained, *split.trained)
+    say(f"testing on {plan.accounts:,} simulated accounts seen {_period(view, split.tested)}")
     data = simulated_dataset(
         view,
         rules,
         bars,
         accounts=plan.accounts,
-        first_bar=tested[0],
-        last_bar=tested[1] + bars[-1] - 1,
+        first_bar=split.tested[0],
+        last_bar=split.tested[1] + bars[-1] - 1,
         seed=plan.seed + 1,
         threads=plan.threads,
+        spec=split.test_accounts,
     )
+    require_unseen(trained, data)
     fields = model.scales_.fields(view.data, view.frame, data.sample.bar)
-    probabilities = model.predict(data.sample, fields, view.data)
-    say("scoring")
-    about = provenance(view, rules, plan, data, trained, tested)
-    return _assess(view, plan, horizons, model, data, probabilities, about)
+    said = model.predict(data.sample, fields, view.data)
+    return Tested(model, data, {name: said[name] for name in NAMES})
 
 
-def _assess(
-    view: MarketView,
-    plan: Plan,
-    horizons: tuple[Horizon, ...],
-    model: LiquidationForecaster,
-    data: Dataset,
-    probabilities: Mapping[str, FloatArray],
-    about: dict[str, Any],
-) -> Evaluation:
-    strata = strata_of(data.sample.column("distance_ewma"))
-    tables, curves, alerts = {}, {}, {}
-    for k, horizon in enumerate(horizons):
-        said = {name: probabilities[name][:, k] for name in NAMES}
-        known = np.isfinite(data.breached[:, k]) & np.isfinite(np.column_stack(list(said.values()))).all(axis=1)
-        rows = _Rows({n: p[known] for n, p in said.items()}, data.breached[known, k], data.day[known], strata[known])
-        tables[horizon.name] = rows.table(plan.seed)
-        curves[horizon.name] = {name: reliability_curve(p, rows.outcome) for name, p in rows.said.items()}
-        alerts[horizon.name] = _alerts(view, data, known, rows, horizon)
-    scores = {"horizons": tables, "data": about}
-    return Evaluation(scores, curves, alerts, model, data, probabilities)
+def _period(view: MarketView, bars: tuple[int, int]) -> str:
+    first, last = (str(day)[:10] for day in _dates(view.history.times, *bars))
+    return f"from {first} to {last}"
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Forecasts by model and outcomes of the rows all models can be judged on."""
-
-    said: dict[str, FloatArray]
-    outcome: FloatArray
-    day: IntArray
-    stratum: IntArray
-
-    def table(self, seed: int) -> dict[str, Any]:
-        logs = {name: log_losses(p, self.outcome) for name, p in self.said.items()}
-        squares = {name: brier_scores(p, self.outcome) for name, p in self.said.items()}
-        days = DayBlocks(self.day, seed=seed)
-        models = {}
-        for name, p in self.said.items():
-            slope, intercept = calibration_line(p, self.outcome)
-            models[name] = {
-                "brier": float(squares[name].mean()),
-                "log_loss": float(logs[name].mean()),
-                "auc_within_strata": auc_within_strata(p, self.outcome, self.stratum),
-                "ece": expected_calibration_error(p, self.outcome),
-                "calibration_slope": slope,
-                "calibration_intercept": intercept,
-                "skill_vs": {
-                    base: _entry(days.skill(squares[name], squares[base]), days.skill(logs[name], logs[base]))
-                    for base in BASELINES
-                    if base != name
-                },
-            }
-        rate = float(self.outcome.mean())
-        return {"n": len(self.outcome), "events": int(self.outcome.sum()), "base_rate": rate, "models": models}
-
-
-def _entry(brier: Skill, log_loss: Skill) -> dict[str, float]:
+def alerts_table(rows: EvaluatedRows, horizon: int, hours: float) -> dict[str, Any]:
+    """Alert economics of ALERTED_MODELS at one horizon, by its place and its length in hours."""
+    known = rows.known(horizon)
+    within = rows.lead_hours[known] <= hours
+    lead = np.where(within, rows.lead_hours[known], np.nan)
+    shortfall = np.where(within, rows.shortfall[known], 0.0)
+    outcome, day = rows.breached[known, horizon], rows.day[known]
     return {
-        "value": brier.value,
-        "low": brier.low,
-        "high": brier.high,
-        "log_loss_value": log_loss.value,
-        "log_loss_low": log_loss.low,
-        "log_loss_high": log_loss.high,
+        name: alert_economics(rows.said[name][known, horizon], outcome, shortfall, lead, day) for name in ALERTED_MODELS
     }
 
 
-def strata_of(distance: FloatArray) -> IntArray:
-    """Tenth of the distance to liquidation each row falls in."""
-    edges = np.nanquantile(distance, np.linspace(0, 1, STRATA + 1)[1:-1])
-    return np.searchsorted(edges, distance, side="right")
-
-
-def _alerts(view: MarketView, data: Dataset, known: BoolArray, rows: _Rows, horizon: Horizon) -> dict[str, Any]:
-    hours = view.data.bar_hours
-    lead = np.where(
-        data.outcome.within(horizon.bars), (data.outcome.breach_bar - data.outcome.start + 1) * hours, np.nan
-    )
-    shortfall = np.where(data.outcome.within(horizon.bars), data.outcome.shortfall, 0.0)
-    return {
-        name: alert_economics(rows.said[name], rows.outcome, shortfall[known], lead[known], rows.day)
-        for name in ALERTED_MODELS
+def _alerts(rows: EvaluatedRows, horizon: int, watch: Watch) -> dict[str, Any]:
+    """Cost curves, and flapping of alerts at the level that the smallest budget a day implies."""
+    known = rows.known(horizon)
+    said = {name: rows.said[name][known, horizon] for name in COSTED_MODELS}
+    levels = {
+        name: budget_threshold(rows.said[name][known, horizon], rows.day[known], BUDGETS[0]) for name in FLAPPING_MODELS
     }
+    costs = cost_curves(said, rows.breached[known, horizon])
+    return {"cost_curves": costs, "flapping": flapping(watch, horizon, levels)}
 
 
 def provenance(

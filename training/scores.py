@@ -176,3 +176,25 @@ class DayBlocks:
 
     def _sums(self, losses: FloatArray) -> FloatArray:
         return group_sums(self.block, losses, self.draws.shape[1])
+
+
+def skill_entry(
+    probability: FloatArray, baseline: FloatArray, outcome: FloatArray, days: DayBlocks
+) -> dict[str, float]:
+    """Skill of one forecast over another in Brier score and log loss, as `evaluate --json` writes it.
+
+    Returns
+    -------
+    dict
+        value, low, high of the Brier skill, and the same of the log loss with the prefix log_loss_.
+    """
+    brier = days.skill(brier_scores(probability, outcome), brier_scores(baseline, outcome))
+    log_loss = days.skill(log_losses(probability, outcome), log_losses(baseline, outcome))
+    return {
+        "value": brier.value,
+        "low": brier.low,
+        "high": brier.high,
+        "log_loss_value": log_loss.value,
+        "log_loss_low": log_loss.low,
+        "log_loss_high": log_loss.high,
+    }
