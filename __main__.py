@@ -161,13 +161,15 @@ def score(
     store: Store = STORE,
     threads: Threads = 1,
     fall_back: FallBack = None,
+    history: Annotated[Path | None, typer.Option(help="Folder of account events, for --behaviour.")] = None,
+    behaviour: Annotated[Path | None, typer.Option(help="Hazards learned by `margincast behaviour`.")] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Score accounts: probability of liquidation, reasons, and the smallest deposit or cut that helps."""
     from .training.console import show_scores
     from .training.scoring import ScoreRequest, score_file
 
-    request = ScoreRequest(accounts, market, at, model, store, target, top, threads, fall_back)
+    request = ScoreRequest(accounts, market, at, model, store, target, top, threads, fall_back, history, behaviour)
     with told() as say:
         result = score_file(request, rules_of(venue, generic=generic), say=say)
     show_scores(result, top)

@@ -30,6 +30,7 @@ VERBS = (
     "rollback",
     "monitor",
     "card",
+    "behaviour",
     "evaluate",
     "score",
     "explain",

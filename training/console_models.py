@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .behaviour_files import LearnedBehaviour
 from .champions import Promotion
 from .registry import Event
 
@@ -97,3 +99,11 @@ def show_cards(files: Iterable[Path]) -> None:
     console = Console()
     for file in files:
         console.print(f"wrote {escape(str(file))}", highlight=False, soft_wrap=True)
+
+
+def show_behaviour(learned: LearnedBehaviour) -> None:
+    """What hazards were learned from, and where they are."""
+    console = Console()
+    period = f"{np.datetime_as_string(learned.first, 'D')} to {np.datetime_as_string(learned.last, 'D')}"
+    console.print(f"learned from {learned.accounts:,} accounts, {period}", highlight=False)
+    console.print(f"wrote {escape(str(learned.folder))}", highlight=False, soft_wrap=True)

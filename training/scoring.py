@@ -18,6 +18,7 @@ from ..riskcore.errors import InputError, MargincastError
 from ..riskcore.rulebook import RuleBook
 from .accounts_file import read_accounts
 from .advice import advise
+from .behaviour_files import behavioural_of
 from .forecaster import LiquidationForecaster
 from .market_view import view_market
 from .outlook import outlook
@@ -52,6 +53,8 @@ class ScoreRequest:
         Change no result.
     fall_back
         Score by historical simulation alone, for this reason; None: as the registry says of the model.
+    history, behaviour
+        Folders of account events and of learned hazards: records then tell the behavioural probability as well.
     """
 
     accounts: Path
@@ -63,6 +66,12 @@ class ScoreRequest:
     top: int
     threads: int = 1
     fall_back: str | None = None
+    history: Path | None = None
+    behaviour: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.history is None) != (self.behaviour is None):
+            raise InputError("needs the other: --history and --behaviour go together", column="behaviour")
 
 
 def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: None) -> dict[str, Any]:
@@ -80,6 +89,10 @@ def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: N
         forecast = scorer.forecast(book)
     order = forecast.most_endangered(len(book))
     records = [forecast.record(int(pool)) for pool in order]
+    if request.history is not None and request.behaviour is not None:
+        said = behavioural_of(scorer, forecast, request.history, request.behaviour)
+        for record, pool in zip(records, order, strict=True):
+            record["behavioural"] = dict(zip(scorer.horizons, said[pool].tolist(), strict=True))
     say(f"explaining the {min(request.top, len(book))} most endangered")
     shown = order[: request.top]
     for record, extra in zip(records, _explained(scorer, book, shown, request.target), strict=False):

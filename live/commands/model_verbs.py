@@ -89,3 +89,25 @@ def card(
     from ...training.console_models import show_cards
 
     show_cards(write_cards(model, store, out, evaluation))
+
+
+@verbs.command()
+def behaviour(
+    history: Annotated[Path, typer.Option(help="Folder of account events: trades and, if there, transfers, ...")],
+    market: Market,
+    start: Day,
+    end: Day,
+    out: Annotated[Path, typer.Option(help="New folder for what is learned.")],
+    venue: Venue = "binance_usdm",
+) -> None:
+    """Learn from account histories when owners close, reduce or deposit; score --behaviour uses it."""
+    import numpy as np
+
+    from ...training.behaviour_files import learn_behaviour
+    from ...training.console_models import show_behaviour
+
+    first, last = np.datetime64(start, "ns"), np.datetime64(end + dt.timedelta(days=1), "ns")
+    with told() as say:
+        say(f"learning from {history}")
+        learned = learn_behaviour(history, market, rules_of(venue), first, last, out)
+    show_behaviour(learned)
