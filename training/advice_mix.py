@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from .advice_trades import Trades, Trial
 CENTS = 100
 """Deposits are in whole cents."""
 PARTS = 6
-"""Intervals between sizes of a cut or hedge that are tried; the best two are divided once more."""
+REFINEMENTS = 2
+"""Intervals between sizes of a cut or hedge that are tried; how often those beside the cheapest are divided anew."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ def cheapest_mixes(
     """Cheapest of the mixes tried for each pool of the trial's book.
 
     For `PARTS` + 1 sizes of every trade, from none to `most`, the smallest deposit that makes up the rest is found to
-    the cent; then again between the neighbours of the cheapest. Both pure measures are among those tried, so that the
-    mix is never dearer than either. It is the cheapest of a grid: between two of its sizes there may be a cheaper one.
+    the cent; then, `REFINEMENTS` times, between the neighbours of the cheapest. Both pure measures are among those
+    tried, so that the mix is never dearer than either. It is the cheapest of a grid: between two of its sizes there may
+    be one that is cheaper.
 
     Parameters
     ----------
@@ -59,25 +61,28 @@ def cheapest_mixes(
     target, hours
         Probability to be reached, and length of the horizon.
     """
+
+    def cheapest_at(rows: IntArray, steps: FloatArray) -> Mixes:
+        cases = trades.take(rows)
+        return _cheapest(_priced(trial, cases, steps, cents[cases.pool], target, hours), rows, cases.pool, len(cents))
+
     sizes = np.ceil(np.outer(most, np.arange(PARTS + 1) / PARTS))
-    rows = np.repeat(np.arange(len(trades)), PARTS + 1)
-    tried = _priced(trial, trades.take(rows), sizes.ravel(), cents[trades.pool[rows]], target, hours)
-    coarse = _cheapest(tried, rows, trades.pool[rows], len(trial.book))
-    some = np.flatnonzero(np.isfinite(coarse.cost))
-    chosen, gap = coarse.trade[some], np.ceil(most[coarse.trade[some]] / PARTS)
-    low, high = np.maximum(coarse.steps[some] - gap, 0), np.minimum(coarse.steps[some] + gap, most[chosen])
-    finer = np.rint(low[:, None] + (high - low)[:, None] * np.arange(PARTS + 1) / PARTS)
-    rows = np.repeat(chosen, PARTS + 1)
-    tried = _priced(trial, trades.take(rows), finer.ravel(), cents[trades.pool[rows]], target, hours)
-    fine = _cheapest(tried, rows, trades.pool[rows], len(trial.book))
-    better = fine.cost < coarse.cost
-    return Mixes(
-        np.where(better, fine.trade, coarse.trade),
-        np.where(better, fine.steps, coarse.steps),
-        np.where(better, fine.deposit, coarse.deposit),
-        np.where(better, fine.cost, coarse.cost),
-        np.where(better, fine.probability, coarse.probability),
-    )
+    best = cheapest_at(np.repeat(np.arange(len(trades)), PARTS + 1), sizes.ravel())
+    chosen = best.trade[np.isfinite(best.cost)]
+    gap = most[chosen] / PARTS
+    for _ in range(REFINEMENTS):
+        steps = best.steps[trades.pool[chosen]]
+        low, high = np.maximum(steps - gap, 0), np.minimum(steps + gap, most[chosen])
+        finer = np.rint(low[:, None] + (high - low)[:, None] * np.arange(PARTS + 1) / PARTS)
+        best = _cheaper(best, cheapest_at(np.repeat(chosen, PARTS + 1), finer.ravel()))
+        gap = gap * 2 / PARTS
+    return best
+
+
+def _cheaper(one: Mixes, other: Mixes) -> Mixes:
+    better = other.cost < one.cost
+    columns = (np.where(better, getattr(other, c.name), getattr(one, c.name)) for c in fields(Mixes))
+    return Mixes(*columns)
 
 
 def _priced(
