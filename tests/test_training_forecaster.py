@@ -9,9 +9,9 @@ import pytest
 import small_market as small
 
 from margincast.features.readers.folder import read_market_folder
-from margincast.riskcore.errors import CorruptModelError
+from margincast.riskcore.errors import CorruptModelError, InputError
 from margincast.riskcore.what_if import with_deposit
-from margincast.training import fit, workplace
+from margincast.training import evaluate, fit, workplace
 from margincast.training.dataset import sample_of, simulated_dataset
 from margincast.training.evaluate import evaluate_market
 from margincast.training.fit import fit_forecaster
@@ -186,6 +186,43 @@ def test_calibration_is_fitted_on_days_the_trial_has_not_touched():
     block = fit._validation_block(data, 24)
     assert data.sample.bar[block.fit].max() + 24 <= data.sample.bar[block.judge].min()
     assert len(block.judge) == pytest.approx(0.2 * len(data), abs=2)
+
+
+def forecast_at(view, bar: int) -> dict[str, np.ndarray]:
+    """What the fitted models say of some pools at the open of a bar of a market."""
+    book, bars = small.dataset().book.take(np.arange(60)), np.full(60, bar)
+    sample = sample_of(view, book, bars, small.RULES, small.HORIZONS)
+    fields = small.fitted().scales_.fields(view.data, view.frame, bars)
+    return small.fitted().predict(sample, fields, view.data)
+
+
+def peeking(view):
+    """The same market with a panel that looks one bar ahead."""
+    frame, values = view.frame, np.array(view.frame.values)
+    values[:-1] = frame.values[1:]
+    return replace(view, frame=replace(frame, values=values))
+
+
+def test_no_forecast_knows_its_bar_or_a_later_one_and_a_panel_that_does_is_caught():
+    bar = 3000
+    honest, changed = small.view(), view_market(small.scrambled(small.data(), bar))
+    before, after = forecast_at(honest, bar), forecast_at(changed, bar)
+    assert set(before) == set(NAMES)
+    assert [name for name in NAMES if before[name].tobytes() != after[name].tobytes()] == []
+    before, after = forecast_at(peeking(honest), bar), forecast_at(peeking(changed), bar)
+    caught = {name for name in NAMES if before[name].tobytes() != after[name].tobytes()}
+    assert {"fhs_learned", "lightgbm", "hybrid"} <= caught
+
+
+def test_an_account_in_training_and_test_stops_an_evaluation(monkeypatch):
+    """Tested accounts drawn with the seed and the days of the training."""
+
+    def leaking(*arguments, **settings):
+        return simulated_dataset(*arguments, **settings | {"seed": 1, "first_bar": 40 * 24, "last_bar": 80 * 24})
+
+    monkeypatch.setattr(evaluate, "simulated_dataset", leaking)
+    with pytest.raises(InputError, match="stood in training with the same book"):
+        evaluate_market(small.view(), small.RULES, replace(PLAN, horizons="1h,4h"))
 
 
 # -- other markets ------------------------------------------------------------------------------------------------
