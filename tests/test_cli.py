@@ -240,7 +240,7 @@ def test_score_lists_every_pool_by_danger_with_reasons_and_advice(scored):
         assert p["1h"] <= p["4h"] <= p["24h"]
         assert record["headroom"] == pytest.approx(record["equity"] - record["maintenance"])
     assert content["horizons"] == ["1h", "4h", "24h"] and content["at"] == "2022-05-31T00:00:00"
-    assert set(content) == {"accounts", "at", "horizons", "model", "rules", "stamp", "data", "warnings"}
+    assert set(content) == {"accounts", "outlook", "at", "horizons", "model", "rules", "stamp", "data", "warnings"}
     assert content["data"]["simulated"] is True and len(content["rules"]["sha256"]) == 64
     assert "alice" in out
 
