@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from margincast.models.paths import PathLibrary, breach_probability, collect_paths
+from margincast.models.path_kernel import BLOCK, REACH
+from margincast.models.paths import PathLibrary, PathPlanes, breach_probability, collect_paths
 from margincast.models.sample import AccountSample, ScaleField, certain_where_breached, never_falling
 from margincast.riskcore.accounts import AccountBook
 from margincast.riskcore.errors import InputError
@@ -116,6 +118,111 @@ def test_kernel_equals_its_plain_twin(seed: int, series: int, horizon: int, miss
     np.testing.assert_allclose(fast[0], plain[0], atol=FLOAT32)
 
 
+def single_precision_loss(exposure: Exposure, p: int, library: PathLibrary, scale: np.ndarray) -> np.ndarray:
+    """Worst loss of a pool on each path over all its points, each operation in single precision; NaN without prices."""
+    value = np.zeros((len(library.start), library.moves.shape[2]), dtype=np.float32)
+    for entry in range(exposure.pointer[p], exposure.pointer[p + 1]):
+        x = np.float32(scale[entry]) * library.moves[:, exposure.series[entry]]
+        gain = x * (np.float32(1) + x * (np.float32(0.5) + x * np.float32(1 / 6)))
+        value += np.float32(exposure.weight[entry]) * gain
+    return -np.minimum(value.min(axis=1), np.float32(0)).astype(np.float64)
+
+
+def loop_breach_probability(
+    exposure: Exposure,
+    library: PathLibrary,
+    scale: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    bandwidth: float,
+) -> tuple[list[float], list[int]]:
+    """breach_pass one path at a time: the logarithm and the exponential in full, an exact sum."""
+    far = math.exp(REACH * bandwidth)
+    probability, count = [], []
+    for p, room in enumerate(exposure.headroom):
+        losses = single_precision_loss(exposure, p, library, scale)[first[p] : last[p]]
+        degrees = []
+        for loss in losses[~np.isnan(losses)]:
+            if loss > far * room:
+                degrees.append(1.0)
+            elif loss * far > room:
+                degrees.append(1 / (1 + math.exp(math.log(room / loss) / bandwidth)))
+            else:
+                degrees.append(0.0)
+        known = bool(degrees) and not math.isnan(room)
+        probability.append(math.fsum(degrees) / len(degrees) if known else math.nan)
+        count.append(len(degrees))
+    return probability, count
+
+
+def awkward_exposure(rng: np.random.Generator, pools: int, series: int) -> Exposure:
+    """Books of 0 to `series` legs, long, short and both, with weights of zero and headroom of any sign, or NaN."""
+    legs: list[dict[int, float]] = []
+    for k in range(pools):
+        held = rng.choice(series, size=int(rng.integers(k > 0, series + 1)), replace=False)
+        weight = rng.lognormal(5.0, 1.0, len(held)) * rng.choice([-1, 1])
+        weight *= rng.choice([-1, 1], len(held)) if rng.random() < 0.4 else 1
+        weight[rng.random(len(held)) < 0.1] = 0.0
+        legs.append(dict(zip(held.tolist(), weight.tolist(), strict=True)))
+    gross = np.array([sum(abs(w) for w in pool.values()) for pool in legs])
+    room = gross * rng.choice([1.0, 1.0, 1.0, 1.0, -0.3, 0.0, np.nan], pools) * rng.lognormal(-3.0, 1.0, pools)
+    return exposure_of(legs, list(room))
+
+
+def in_order(library: PathLibrary) -> PathLibrary:
+    """The same points with the lowest of each bar as its low and the highest as its high."""
+    moves = np.sort(library.moves.reshape(*library.moves.shape[:2], -1, 3), axis=3)[..., [0, 2, 1]]
+    return PathLibrary(library.start, moves.reshape(library.moves.shape), library.horizon)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    windows=st.sampled_from([1, 40, BLOCK, BLOCK + 1, 2 * BLOCK + 77]),
+    series=st.integers(1, 6),
+    horizon=st.integers(1, 4),
+    missing=st.sampled_from([0.0, 0.2, 1.0]),
+    ordered=st.booleans(),
+    bandwidth=st.sampled_from([0.02, 0.08, 0.3, 1.0]),
+)
+def test_blocks_of_windows_equal_a_loop_over_paths(
+    seed: int, windows: int, series: int, horizon: int, missing: float, ordered: bool, bandwidth: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    library = random_library(rng, windows, series, horizon, missing)
+    library = in_order(library) if ordered else library
+    exposure = awkward_exposure(rng, 8, series)
+    scale = rng.uniform(0.005, 0.05, len(exposure.weight))
+    scale[rng.random(len(scale)) < 0.05] = np.nan
+    first = rng.integers(0, windows, 8)
+    last = rng.integers(first, windows + 1)
+    found = breach_probability(
+        exposure, library, scale=scale, window_first=first, window_last=last, bandwidth=bandwidth
+    )
+    probability, count = loop_breach_probability(exposure, library, scale, first, last, bandwidth)
+    assert found[1].tolist() == count
+    np.testing.assert_allclose(found[0], probability, atol=1e-12, rtol=0)
+
+
+def test_negative_headroom_is_in_breach_on_every_path() -> None:
+    library = in_order(random_library(np.random.default_rng(12), 50, 2, 2, 0.0))
+    books = [{0: 1.0}, {0: -1.0}, {0: 1.0, 1: 2.0}, {0: 1.0, 1: -2.0}, {}]
+    assert breach_probability(exposure_of(books, [-1e-6] * 5), library)[0].tolist() == [1.0] * 5
+
+
+def test_long_books_read_the_lows_only_where_lows_are_the_lowest() -> None:
+    library = random_library(np.random.default_rng(13), 30, 2, 3, 0.2)
+    spans = np.array([[0, 1], [1, 2], [2, 5], [5, 8], [2, 11]])
+    np.testing.assert_array_equal(in_order(library).planes.spans, spans)
+    spans[2:4] = 2, 11
+    np.testing.assert_array_equal(library.planes.spans, spans)
+    assert library.planes is library.planes
+    planes = PathPlanes.of(library.moves).values
+    by_state = [library.moves[:, :, k::3] for k in range(3)]
+    extremes = [library.moves.min(axis=2)[:, :, None], library.moves.max(axis=2)[:, :, None]]
+    np.testing.assert_array_equal(planes.transpose(2, 0, 1), np.concatenate([*extremes, *by_state], axis=2))
+
+
 def test_the_third_order_gain_is_close_to_the_true_relative_move() -> None:
     rng = np.random.default_rng(1)
     library = random_library(rng, 400, 3, 4, 0.0)
@@ -188,17 +295,38 @@ def test_scaling_the_whole_account_changes_nothing(seed: int, factor: float) -> 
     np.testing.assert_array_equal(breach_probability(doubled, library, scale=scale)[0], before)
 
 
-def test_threads_and_company_change_no_bit() -> None:
+@pytest.mark.parametrize("bandwidth", [0.08, 0.3])
+def test_threads_and_company_change_no_bit(bandwidth: float) -> None:
     rng = np.random.default_rng(3)
-    library, exposure = random_library(rng, 300, 4, 4, 0.1), random_exposure(rng, 101, 4)
+    windows = BLOCK + 100
+    library, exposure = in_order(random_library(rng, windows, 6, 4, 0.1)), awkward_exposure(rng, 101, 6)
     scale = rng.uniform(0.005, 0.04, len(exposure.weight))
-    one = breach_probability(exposure, library, scale=scale)
-    for threads in (2, 3):
-        more = breach_probability(exposure, library, scale=scale, threads=threads)
-        assert [a.tobytes() for a in one] == [b.tobytes() for b in more]
-    alone = exposure.take(np.array([57]))
-    entries = slice(exposure.pointer[57], exposure.pointer[58])
-    assert breach_probability(alone, library, scale=scale[entries])[0][0] == one[0][57]
+    first = rng.integers(0, 80, 101)
+    last = rng.integers(windows - 80, windows + 1, 101)
+
+    def bits(rows: np.ndarray, threads: int, library: PathLibrary = library, shift: int = 0) -> list[bytes]:
+        entries = np.concatenate([np.arange(exposure.pointer[r], exposure.pointer[r + 1]) for r in rows])
+        found = breach_probability(
+            exposure.take(rows),
+            library,
+            scale=scale[entries],
+            window_first=first[rows] - shift,
+            window_last=last[rows] - shift,
+            bandwidth=bandwidth,
+            threads=threads,
+        )
+        return [a.tobytes() + b.tobytes() for a, b in zip(*found, strict=True)]
+
+    every = np.arange(101)
+    one = bits(every, 1)
+    assert bits(every, 2) == bits(every, 3) == one
+    assert bits(every[::-1], 1) == one[::-1]
+    assert [bits(every[r : r + 1], 1)[0] for r in every] == one
+    # rows seen with a library that begins later, as when they are asked for without older ones
+    for row in range(10):
+        begin = int(first[row])
+        later = PathLibrary(library.start[begin:], library.moves[begin:], library.horizon)
+        assert bits(every[row : row + 1], 1, later, begin) == one[row : row + 1]
 
 
 def test_what_cannot_be_known_is_nan_and_never_a_number() -> None:
