@@ -24,6 +24,7 @@ SCRIPTS = (
     "correlation",
     "order_book",
     "scoring",
+    "historical_simulation",
 )
 INTRO = """# Speed
 
