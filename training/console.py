@@ -163,7 +163,10 @@ def _whole(amount: float) -> str:
 
 
 def show_explanation(result: Mapping[str, Any]) -> None:
-    """One account: each pool at every horizon, reasons that add up to the log odds, advice."""
+    """One account: each pool at every horizon, reasons that add up to the log odds, advice.
+
+    What stands behind a reason in brackets is of the longest horizon.
+    """
     console = Console()
     for record in result["accounts"]:
         head = f"{_name(record)}, {record['pool']}: {record['stage']}, equity {record['equity']:,.2f}"
@@ -175,7 +178,8 @@ def show_explanation(result: Mapping[str, Any]) -> None:
             shown.add_column(f"{name}: {record['probabilities'][name]:.2%}", justify="right")
         effects = {n: {r["code"]: r["effect"] for r in record["reasons_by_horizon"][n]} for n in names}
         for reason in record["reasons_by_horizon"][names[-1]]:
-            shown.add_row(reason["text"], *(f"{effects[n][reason['code']]:+.2f}" for n in names))
+            told = f"{reason['text']}{_because(reason)}"
+            shown.add_row(escape(told), *(f"{effects[n][reason['code']]:+.2f}" for n in names))
         console.print(shown)
         for line in record["advice"]:
             console.print(f"  {escape(line)}", highlight=False)
@@ -269,10 +273,16 @@ def _name(record: Mapping[str, Any]) -> str:
 
 
 def _print_why(console: Console, record: Mapping[str, Any]) -> None:
-    why = "; ".join(f"{r['text']} {r['effect']:+.2f}" for r in record["reasons"][:4])
-    console.print(f"[bold]{escape(_name(record))}[/bold] ({escape(record['pool'])}): {why}", highlight=False)
+    why = "; ".join(f"{r['text']} {r['effect']:+.2f}{_because(r)}" for r in record["reasons"][:4])
+    console.print(f"[bold]{escape(_name(record))}[/bold] ({escape(record['pool'])}): {escape(why)}", highlight=False)
     for line in record["advice"]:
         console.print(f"  {escape(line)}", highlight=False)
+
+
+def _because(reason: Mapping[str, Any]) -> str:
+    """The features behind a reason, in brackets; "" where there are none."""
+    causes = ", ".join(dict.fromkeys(cause["text"] for cause in reason.get("because", ())))
+    return f" ({causes})" if causes else ""
 
 
 def _print_warnings(console: Console, warnings: Iterable[str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,80 +11,152 @@ import numpy as np
 from ..models.account_boosting import logit
 from ..models.sample import AccountSample, ScaleField
 from ..riskcore.accounts import AccountBook
-from ..riskcore.arrays import FloatArray
+from ..riskcore.arrays import FloatArray, group_sums
 from .forecaster import HYBRID_WEIGHTS, with_structural
+from .reason_words import feature_words
 from .scales import usual_scale
 from .score import Scorer
 
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("carry", "funding and basis", ("leg_funding", "leg_basis", "leg_open_interest")),
+    ("carry", "funding, basis and open interest", ("leg_funding", "leg_basis", "leg_open_interest")),
     ("season", "time of day and week", ("leg_season", "leg_hour", "leg_week")),
     ("momentum", "recent moves against the position", ("leg_move", "leg_return", "leg_drawdown", "leg_rise")),
     ("market_stress", "stress across the market", ("leg_market", "leg_absorption", "leg_average", "leg_relative")),
     ("liquidity", "volume and depth", ("leg_log_amihud", "leg_spread", "leg_volume", "leg_log_depth", "leg_imbalance")),
     ("volatility_shape", "pattern of past volatility", ("leg_",)),
-    ("structure", "simulations under other volatilities", ("logit_",)),
+    ("structure", "what simulations with other volatilities say", ("logit_",)),
     ("account", "leverage and make-up of the account", ("",)),
 )
 """Reason codes, their words and the beginnings of the features they take; the first that fits wins."""
+
+_WORDS = {
+    "distance": "distance to liquidation at its usual volatility",
+    "volatility_now": "forecast volatility against the usual",
+    "base_rate": "how often any account is liquidated (starting point)",
+    "calibration": "calibration, and no fall with the horizon",
+    "fall_back": "historical simulation in place of the learned forecast",
+    "in_breach": "maintenance margin is already breached",
+    "no_positions": "no positions that could be liquidated",
+}
+MOST_CAUSES = 2
+"""Features named beside a reason, those of the largest effect."""
 
 
 def explain(scorer: Scorer, book: AccountBook, horizon: str) -> list[list[dict[str, Any]]]:
     """Reasons for each pool's log odds at one horizon, largest effect first; they add up to the log odds.
 
+    Each has a code, its words ("text"), its effect, and "because": the features behind it with their values.
     "distance" is the log odds by simulation at the pool's usual (30-day) volatility; "volatility_now" is what the
     forecast volatility changes in that; the rest are the learned correction's TreeSHAP values by group of features,
     the base rate it starts from, and what calibration and the order of horizons change. Where the forecast fell back
-    to historical simulation, "fall_back" is what that changes.
+    to historical simulation, "fall_back" is what that changes. A pool in breach, and one without positions, are certain
+    for one reason: "in_breach", "no_positions". Log odds are those of probabilities kept within 1e-7 of 0 and 1.
     """
     k = scorer.horizons.index(horizon)
-    sample = scorer.sample(book)
-    said = scorer.predict(book)
-    structural = logit(said["fhs_learned"][:, k])
-    usual = logit(_usual(scorer, sample)[:, k])
+    sample, said = scorer.sample(book), scorer.predict(book)
     rich = with_structural(sample, said)
-    learned, base = _learned_parts(scorer, sample, rich, k)
+    forecast, hybrid = logit(said["forecast"][:, k]), logit(said["hybrid"][:, k])
+    usual_field = usual_scale(scorer.view.data, scorer.model.horizons, scorer.bar)
+    usual = logit(scorer.model.historical_["fhs_learned"].predict(sample, usual_field)[:, k])
     weight = HYBRID_WEIGHTS["fhs_learned"] + HYBRID_WEIGHTS["correction"]
-    parts = {"distance": weight * usual, "volatility_now": weight * (structural - usual), "base_rate": base, **learned}
-    total = logit(said["hybrid"][:, k])
-    parts["calibration"] = total - np.sum(list(parts.values()), axis=0)
-    if (said["forecast"] != said["hybrid"]).any():
-        parts["fall_back"] = logit(said["forecast"][:, k]) - total
+    structural = logit(said["fhs_learned"][:, k])
+    learned = _learned(scorer, sample, rich, k)
+    parts = {"distance": weight * usual, "volatility_now": weight * (structural - usual), "base_rate": learned.base}
+    parts |= learned.groups()
+    parts["calibration"] = hybrid - np.sum(list(parts.values()), axis=0)
+    causes = learned.causes(rich) | _structural_causes(scorer, sample, usual_field, k)
+    held, breached = np.diff(book.position_pointer) > 0, sample.exposure.headroom < 0
+    out = []
+    for row in range(len(book)):
+        effects = {code: float(values[row]) for code, values in parts.items()}
+        if forecast[row] != hybrid[row] or (said["forecast"][row] != said["hybrid"][row]).any():
+            effects["fall_back"] = float(forecast[row] - hybrid[row])
+        if not held[row] or breached[row]:
+            effects = {"in_breach" if held[row] else "no_positions": float(forecast[row])}
+        out.append(_sorted_reasons(effects, {code: one[row] for code, one in causes.items()}))
+    return out
+
+
+def _sorted_reasons(
+    effects: Mapping[str, float], causes: Mapping[str, Sequence[tuple[str, float]]]
+) -> list[dict[str, Any]]:
     words = {code: text for code, text, _ in GROUPS} | _WORDS
-    return [_sorted_reasons(parts, words, row) for row in range(len(book))]
-
-
-_WORDS = {
-    "distance": "distance to liquidation at its usual volatility",
-    "volatility_now": "volatility forecast against the usual",
-    "base_rate": "base rate the learned part starts from",
-    "calibration": "calibration and order of horizons",
-    "fall_back": "historical simulation in place of the learned forecast",
-}
-
-
-def _sorted_reasons(parts: dict[str, FloatArray], words: dict[str, str], row: int) -> list[dict[str, Any]]:
-    reasons = [{"code": c, "text": words[c], "effect": float(v[row])} for c, v in parts.items()]
+    reasons = [
+        {"code": code, "text": words[code], "effect": effect, "because": [_cause(*c) for c in causes.get(code, ())]}
+        for code, effect in effects.items()
+    ]
     return sorted(reasons, key=lambda reason: (-abs(reason["effect"]), reason["code"]))
 
 
-def _usual(scorer: Scorer, sample: AccountSample) -> FloatArray:
-    field: ScaleField = usual_scale(scorer.view.data, scorer.model.horizons, scorer.bar)
-    return scorer.model.historical_["fhs_learned"].predict(sample, field)
+def _cause(feature: str, value: float) -> dict[str, Any]:
+    known = float(value) if np.isfinite(value) else None
+    return {"feature": feature, "value": known, "text": feature_words(feature, value)}
 
 
-def _learned_parts(
-    scorer: Scorer, sample: AccountSample, rich: AccountSample, k: int
-) -> tuple[dict[str, FloatArray], FloatArray]:
+def _structural_causes(
+    scorer: Scorer, sample: AccountSample, usual: ScaleField, k: int
+) -> dict[str, list[list[tuple[str, float]]]]:
+    """Headroom over exposure, and the forecast and usual volatility over the horizon, of each pool."""
+    horizon, exposure = sample.horizons[k], sample.exposure
+    gross = np.where(exposure.gross > 0, exposure.gross, np.nan)
+    share = np.abs(exposure.weight) / gross[exposure.pool]
+    now, then = (
+        group_sums(exposure.pool, share * field.of_entries(sample, horizon), len(sample))
+        for field in (scorer.fields["learned"], usual)
+    )
+    room = exposure.headroom / gross
+    return {
+        "distance": [[("relative_distance", value)] for value in room],
+        "volatility_now": [
+            [("volatility_forecast", a), ("volatility_usual", b)] for a, b in zip(now, then, strict=True)
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What the boosters add to the log odds.
+
+    Parameters
+    ----------
+    names, effects
+        Features, and their TreeSHAP values weighted as the members are in the hybrid, (n, n_features).
+    base
+        Where the boosters start, weighted, (n,).
+    """
+
+    names: tuple[str, ...]
+    effects: FloatArray
+    base: FloatArray
+
+    def groups(self) -> dict[str, FloatArray]:
+        """Effect of each group of features on each row."""
+        codes = np.array(_codes(self.names))
+        return {code: self.effects[:, codes == code].sum(axis=1) for code, _, _ in GROUPS}
+
+    def causes(self, rich: AccountSample) -> dict[str, list[list[tuple[str, float]]]]:
+        """Of each group and row the features with the largest effect, and their values."""
+        codes = np.array(_codes(self.names))
+        out = {}
+        for code, _, _ in GROUPS:
+            columns = np.flatnonzero(codes == code)
+            order = np.argsort(-np.abs(self.effects[:, columns]), axis=1, kind="stable")[:, :MOST_CAUSES]
+            out[code] = [
+                [(self.names[c], float(rich.features[row, c])) for c in columns[mine] if self.effects[row, c] != 0]
+                for row, mine in enumerate(order)
+            ]
+        return out
+
+
+def _learned(scorer: Scorer, sample: AccountSample, rich: AccountSample, k: int) -> _Learned:
     model, horizon = scorer.model, scorer.model.horizons[k]
-    parts = {code: np.zeros(len(sample)) for code, _, _ in GROUPS}
-    base = np.zeros(len(sample))
+    place = {name: column for column, name in enumerate(rich.feature_names)}
+    effects, base = np.zeros(rich.features.shape), np.zeros(len(sample))
     for name, booster, rows in (("lightgbm", model.lightgbm_, sample), ("correction", model.correction_, rich)):
         values = booster.explain(rows, horizon) * HYBRID_WEIGHTS[name]
-        for column, code in enumerate(_codes(booster.columns)):
-            parts[code] += values[:, column]
+        effects[:, [place[column] for column in booster.columns]] += values[:, :-1]
         base += values[:, -1]
-    return parts, base
+    return _Learned(rich.feature_names, effects, base)
 
 
 def _codes(columns: Sequence[str]) -> list[str]:
@@ -102,4 +175,4 @@ def shortened(reasons: list[dict[str, Any]], most: int = 5) -> list[dict[str, An
     if len(reasons) <= most + 1:
         return reasons
     rest = sum(reason["effect"] for reason in reasons[most:])
-    return [*reasons[:most], {"code": "rest", "text": "all else", "effect": rest}]
+    return [*reasons[:most], {"code": "rest", "text": "all else", "effect": rest, "because": []}]
