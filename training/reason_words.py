@@ -64,8 +64,8 @@ FORMS: tuple[tuple[str, Form], ...] = (
     ("leg_relative_log_", _ratio),
     ("leg_vol_of_vol", _plain),
     ("leg_move", _deviations),
-    ("leg_return", _ratio),
-    ("leg_market_return", _ratio),
+    ("leg_return", _fraction),
+    ("leg_market_return", _fraction),
     ("leg_drawdown", _ratio),
     ("leg_rise", _ratio),
     ("leg_jump_share", _fraction),
@@ -73,7 +73,7 @@ FORMS: tuple[tuple[str, Form], ...] = (
     ("leg_volume_share", _fraction),
     ("leg_volume_", _ratio),
     ("leg_funding", _fraction),
-    ("leg_basis", _ratio),
+    ("leg_basis", _fraction),
     ("leg_open_interest", _ratio),
     ("leg_season", _ratio),
     ("leg_absorption", _fraction),
@@ -108,12 +108,13 @@ def feature_words(feature: str, value: float) -> str:
     """A feature of an account and its value in words.
 
     Features of the market are means over the pool's legs by size. Those with a sign are told as the position has them:
-    funding as paid or received, the others as against or for it. `account_features` holds them times -1 for longs.
+    funding as paid or received, the others as against or for it (`account_features` holds them times -1 for longs), log
+    returns and the basis as they are.
 
     Examples
     --------
     >>> feature_words("leg_funding_24h", -0.0003), feature_words("leg_return_4h", 0.01)
-    ('funding_24h 0.03% paid', 'return_4h 1.01% against the position')
+    ('funding_24h 0.03% paid', 'return_4h 1% against the position')
     >>> feature_words("leverage", 12.34), feature_words("leg_spread_24h", float("nan"))
     ('leverage 12.3x', 'spread_24h unknown')
     >>> feature_words("leg_log_ewma_24h", -5.0), feature_words("relative_distance", 0.0317)
@@ -129,5 +130,5 @@ def feature_words(feature: str, value: float) -> str:
     form = next(form for start, form in FORMS if feature.startswith(start))
     if feature.startswith("leg_") and name.startswith(DIRECTIONAL):
         sides = ("received", "paid") if name.startswith("funding_") else ("against the position", "for the position")
-        return f"{shown} {form(abs(value)).removeprefix('+')} {sides[0] if value > 0 else sides[1]}"
+        return f"{shown} {form(abs(value))} {sides[0] if value > 0 else sides[1]}"
     return f"{shown} {form(value)}".rstrip()

@@ -63,7 +63,7 @@ def explain(scorer: Scorer, book: AccountBook, horizon: str) -> list[list[dict[s
     learned = _learned(scorer, sample, rich, k)
     parts = {"distance": weight * usual, "volatility_now": weight * (structural - usual), "base_rate": learned.base}
     parts |= learned.groups()
-    parts["calibration"] = hybrid - np.sum(list(parts.values()), axis=0)
+    parts["calibration"] = hybrid - sum(parts.values())
     causes = learned.causes(rich) | _structural_causes(scorer, sample, usual_field, k)
     held, breached = np.diff(book.position_pointer) > 0, sample.exposure.headroom < 0
     out = []
@@ -131,8 +131,10 @@ class _Learned:
 
     def groups(self) -> dict[str, FloatArray]:
         """Effect of each group of features on each row."""
-        codes = np.array(_codes(self.names))
-        return {code: self.effects[:, codes == code].sum(axis=1) for code, _, _ in GROUPS}
+        out = {code: np.zeros(len(self.base)) for code, _, _ in GROUPS}
+        for column, code in enumerate(_codes(self.names)):
+            out[code] += self.effects[:, column]
+        return out
 
     def causes(self, rich: AccountSample) -> dict[str, list[list[tuple[str, float]]]]:
         """Of each group and row the features with the largest effect, and their values."""
