@@ -102,3 +102,13 @@ def test_spikes_of_the_outlook_are_probabilities_of_every_coin(scorer, found):
     assert set(said) == set(scorer.view.data.symbols)
     values = np.array([[said[s][h] for h in scorer.horizons] for s in said])
     assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_intervals_hold_the_forecast_and_are_not_told_of_a_fall_back(scorer, forecast):
+    low, high = forecast.interval[:, :, 0], forecast.interval[:, :, 1]
+    own = forecast.fallback_reason == ""
+    assert (low[own] <= forecast.probability[own]).all() and (forecast.probability[own] <= high[own]).all()
+    inside = own & (forecast.probability[:, -1] > 0.05) & (forecast.probability[:, -1] < 0.5)
+    assert (high - low)[inside, -1].min() > 0.001
+    fallen = Scorer(small.fitted(), small.view(), small.RULES, scorer.bar, fall_back="drift").forecast(forecast.book)
+    assert np.isnan(fallen.interval).all()

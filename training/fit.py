@@ -11,6 +11,7 @@ from ..models.account_boosting import AccountBooster, logit
 from ..models.calibration import TemperatureScaling
 from ..models.climatology import Climatology
 from ..models.historical import FilteredHistorical
+from ..models.intervals import DayBlockInterval
 from ..models.sample import AccountSample, ScaleField
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.rulebook import RuleBook
@@ -30,6 +31,7 @@ VALIDATION_SHARE = 0.2
 """Part of the training period, at its end, on which the calibration is fitted."""
 CALIBRATION_DAYS = 400.0
 """Days of forecasts that the wish to change nothing weighs in calibration: a calm validation block misleads."""
+INTERVAL_LEVEL = 0.9
 TREES = {"lightgbm": 150, "correction": 50}
 """Fixed: a count chosen on a calm validation block was too small for the months after it (docs/experiments.md)."""
 
@@ -79,6 +81,7 @@ def fit_on_accounts(
     fields = _fit_structure(model, view, plan, first_bar, last_bar)
     model.baselines_ = fit_structural_models(view, data, first_bar, last_bar, seed=plan.seed, threads=plan.threads)
     judged = _fit_accounts(model, plan, data, model.structural(data.sample, fields), place)
+    model.intervals_ = _intervals(**judged)
     stride = day_stride(model.horizons[-1] * view.data.bar_hours)
     model.reference_ = training_reference(data.sample, data.day, fields["learned"], stride=stride, **judged)
     return model
@@ -125,6 +128,13 @@ def _fit_accounts(
 def _calibrations(mixed: FloatArray, judged: FloatArray, day: IntArray) -> list[TemperatureScaling]:
     shrinkage = CALIBRATION_DAYS * len(day) / len(np.unique(day))
     return [TemperatureScaling(shrinkage).fit(mixed[:, k], judged[:, k]) for k in range(judged.shape[1])]
+
+
+def _intervals(probability: FloatArray, outcome: FloatArray, judged_day: IntArray) -> list[DayBlockInterval]:
+    return [
+        DayBlockInterval(INTERVAL_LEVEL).fit(probability[:, k], outcome[:, k], judged_day)
+        for k in range(outcome.shape[1])
+    ]
 
 
 @dataclass(frozen=True)

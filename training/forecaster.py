@@ -14,6 +14,7 @@ from ..models.account_boosting import AccountBooster, logit
 from ..models.calibration import TemperatureScaling
 from ..models.climatology import Climatology
 from ..models.historical import FilteredHistorical, TouchFrequency
+from ..models.intervals import DayBlockInterval
 from ..models.reflection import EwmaReflection
 from ..models.sample import AccountSample, ScaleField, certain_where_breached, never_falling
 from ..models.spike import SpikeErrors
@@ -42,6 +43,8 @@ class LiquidationForecaster:
         The fitted parts; `correction_` boosts on top of the log odds of fhs_learned.
     baselines_
         Structural models that the hybrid is compared with and has no part in.
+    intervals_
+        Of the hybrid's probabilities, one a horizon.
     spike_errors_
         How the learned scale erred over each horizon, from which the probability of a volatility spike follows.
     reference_
@@ -59,6 +62,7 @@ class LiquidationForecaster:
         self.lightgbm_: AccountBooster
         self.correction_: AccountBooster
         self.calibration_: list[TemperatureScaling] = []
+        self.intervals_: list[DayBlockInterval] = []
         self.spike_errors_: list[SpikeErrors] = []
         self.about_: dict[str, Any] = {}
         self.reference_: Reference | None = None
@@ -127,6 +131,7 @@ class LiquidationForecaster:
             "lightgbm": self.lightgbm_.state(),
             "correction": self.correction_.state(),
             "calibration": [c.state() for c in self.calibration_],
+            "intervals": [i.state() for i in self.intervals_],
             "spike_errors": [e.state() for e in self.spike_errors_],
             "about": self.about_,
             "reference": None if self.reference_ is None else self.reference_.state(),
@@ -147,6 +152,7 @@ class LiquidationForecaster:
         model.correction_ = AccountBooster.from_state(state["correction"])
         model.lightgbm_.threads = model.correction_.threads = threads
         model.calibration_ = [TemperatureScaling.from_state(s) for s in state["calibration"]]
+        model.intervals_ = [DayBlockInterval.from_state(s) for s in state["intervals"]]
         model.spike_errors_ = [SpikeErrors.from_state(s) for s in state["spike_errors"]]
         model.about_ = dict(state["about"])
         reference = state.get("reference")

@@ -37,8 +37,11 @@ class Forecast:
     structural
         The same by historical simulation with the learned volatility alone: what is trusted if the rest is not.
     low, high
-        Lowest and highest of the members' and the hybrid's probabilities: how far the models disagree, not an
-        interval of confidence.
+        Lowest and highest of the members' and the hybrid's probabilities: how far the models disagree.
+    interval
+        Where the frequency of liquidation among such forecasts lies over days like those of the validation block
+        (`models.intervals.DayBlockInterval`), widened to hold the forecast, (n_pools, n_horizons, 2); NaN where the
+        forecast is not the hybrid's.
     fallback_reason
         Why a pool's probability is that of historical simulation ("fhs") and not of the hybrid; "" where it is the
         hybrid's. Shape (n_pools,).
@@ -53,6 +56,7 @@ class Forecast:
     structural: FloatArray
     low: FloatArray
     high: FloatArray
+    interval: FloatArray
     fallback_reason: Reasons
     severity: Severity
 
@@ -83,6 +87,7 @@ class Forecast:
             "structural": by_horizon(self.structural),
             "low": by_horizon(self.low),
             "high": by_horizon(self.high),
+            "interval": {name: self.interval[pool, k].tolist() for k, name in enumerate(self.horizons)},
             "expected_loss_given_liquidation": by_horizon(severity.expected_loss),
             "expected_shortfall_given_liquidation": by_horizon(severity.expected_shortfall),
             "shortfall_level": severity.level,
@@ -135,6 +140,13 @@ class Scorer:
         """
         return self._predict(book, self.sample(book))[0]
 
+    def interval(self, probability: FloatArray, why: Reasons) -> FloatArray:
+        """Interval of each probability at each horizon, (n_pools, n_horizons, 2); NaN where it is fallen back."""
+        bounds = [i.predict(probability[:, k]) for k, i in enumerate(self.model.intervals_)]
+        low = np.minimum(np.column_stack([b[0] for b in bounds]), probability)
+        high = np.maximum(np.column_stack([b[1] for b in bounds]), probability)
+        return np.where((why != "")[:, None, None], np.nan, np.stack((low, high), axis=2))
+
     def severity(self, book: AccountBook, sample: AccountSample, probability: FloatArray) -> Severity:
         """Loss beyond the collateral on the paths of fhs_learned, at another forecast of the probability."""
         weights = equity_weights(book, sample.bar, self.view.history, self.rules)
@@ -179,6 +191,7 @@ class Scorer:
             said["fhs_learned"],
             members.min(axis=0),
             members.max(axis=0),
+            self.interval(said["forecast"], why),
             why,
             self.severity(book, sample, said["forecast"]),
         )
