@@ -104,7 +104,7 @@ def test_learned_scale_is_the_same_bits_at_any_thread_count_and_reloaded(monkeyp
 
 
 def test_learned_scale_is_nan_where_the_base_is_and_takes_missing_features() -> None:
-    model = learned(2000)
+    model = learned(2000, rounds=60)
     features, _ = volatility_rows(4, 9)
     features[1] = np.nan
     base = np.array([-4.0, -4.0, np.nan, -4.0])
