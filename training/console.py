@@ -17,6 +17,15 @@ from .proposal import MarginProposal
 from .selfcheck import Finding
 from .train import Trained
 
+SHOWN_CUTS = {
+    "leverage": "leverage {}",
+    "legs": "{} legs",
+    "collateral": "{}",
+    "mode": "{}",
+    "side": "{}",
+    "regime": "{}",
+}
+"""Cuts of an evaluation that are shown, and how a slice of each is named."""
 SELDOM = 8
 """How many of the features that are known least often are shown."""
 
@@ -96,6 +105,7 @@ def show_evaluation(scores: Mapping[str, Any]) -> None:
                 _skill(model["skill_vs"].get("fhs_har")),
             )
         console.print(shown)
+    console.print(_slices(scores["horizons"]))
     where = f"{data['market']}, marks from {data['marks']}; tested {data['test'][0]} to {data['test'][1]} UTC"
     console.print("loss: log loss; skill in it, 90% over resampled days; AUC within distance strata", highlight=False)
     console.print(f"measured on: {escape(where)}; accounts simulated", highlight=False)
@@ -103,6 +113,30 @@ def show_evaluation(scores: Mapping[str, Any]) -> None:
         console.print(
             f"[yellow]generic tiers (not a venue's) for {escape(', '.join(generic))}[/yellow]", highlight=False
         )
+
+
+def _slices(horizons: Mapping[str, Any]) -> Table:
+    """Skill of the hybrid over FHS-HAR slice by slice, at the three longest horizons."""
+    shown = Table(
+        title="hybrid over FHS-HAR, % skill", title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
+    )
+    shown.add_column("slice", no_wrap=True)
+    names = list(horizons)[-3:]
+    for name in names:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for cut, label in SHOWN_CUTS.items():
+        for part in horizons[names[0]]["slices"][cut]:
+            entries = [horizons[name]["slices"][cut][part]["skill_vs"].get("fhs_har") for name in names]
+            shown.add_row(label.format(part), *(_narrow_skill(entry) for entry in entries))
+    return shown
+
+
+def _narrow_skill(entry: Mapping[str, float] | None) -> str:
+    if entry is None:
+        return "-"
+    parts = [100 * entry[f"log_loss_{part}"] for part in ("value", "low", "high")]
+    value, low, high = (f"{part:+.0f}" if max(map(abs, parts)) >= 100 else f"{part:+.1f}" for part in parts)
+    return f"{value} [{low} {high}]"
 
 
 def show_scores(result: Mapping[str, Any], top: int) -> None:
