@@ -14,7 +14,7 @@ from margincast.riskcore.records import records_of_book
 from margincast.training.cost_curves import COST_RATIOS, cost_curves
 from margincast.training.dataset import sample_of
 from margincast.training.evaluated_rows import TRAITS, EvaluatedRows
-from margincast.training.flapping import FLAPPING_MODELS, Watch, budget_threshold, flapping, watch_accounts
+from margincast.training.flapping import WATCHED_MODELS, Watch, alert_threshold, flapping, watch_accounts
 from margincast.training.market_regime import regime_of, volatility_rank
 from margincast.training.slices import LEAST_ROWS, cuts_of, slice_table
 
@@ -126,10 +126,17 @@ def test_errors_of_calibration_by_regime_are_those_of_the_slices_and_small_ones_
             assert both[0] == both[1] if part["n"] >= LEAST_ROWS else np.isnan(both).all()
 
 
+def test_the_error_over_that_of_fhs_is_the_difference_and_has_an_interval():
+    part = table()["slices"]["mode"]["cross"]
+    excess = part["ece_over_fhs"]
+    assert excess["value"] == pytest.approx(part["ece"]["hybrid"] - part["ece"]["fhs"])
+    assert excess["low"] <= excess["value"] <= excess["high"]
+
+
 def test_a_slice_without_events_has_no_skill():
     said = dict.fromkeys(("hybrid", "fhs", "fhs_har"), np.full(40, 0.1))
     found = slice_table(said, np.zeros(40), np.arange(40), 1)
-    assert found["skill_vs"] == {} and np.isnan(found["ece"]["hybrid"])
+    assert found["skill_vs"] == {} and np.isnan(found["ece"]["hybrid"]) and np.isnan(found["ece_over_fhs"]["low"])
 
 
 def test_a_distance_that_is_not_known_is_in_no_slice():
@@ -221,7 +228,7 @@ def test_an_evaluation_holds_costs_and_flapping():
     for found in small.evaluation().scores["horizons"].values():
         assert set(found["alerts"]["cost_curves"]) == {"health_factor", "fhs", "fhs_har", "hybrid"}
         assert [row["ratio"] for row in found["alerts"]["cost_curves"]["hybrid"]] == list(COST_RATIOS)
-        assert set(found["alerts"]["flapping"]) == set(FLAPPING_MODELS)
+        assert set(found["alerts"]["flapping"]) == set(WATCHED_MODELS)
 
 
 # -- flapping -----------------------------------------------------------------------------------------------------
@@ -247,11 +254,11 @@ def test_no_alert_never_flaps():
     assert found["flaps"] == 0 and np.isnan(found["flaps_per_alerted_account"])
 
 
-def test_the_threshold_of_a_budget_alerts_that_many_a_day():
+def test_the_threshold_alerts_a_tenth_and_ties_are_not_split():
     rng = np.random.default_rng(0)
-    p, day = rng.permutation(1000) / 1000, rng.integers(0, 20, 1000)
-    assert (p >= budget_threshold(p, day, 5)).sum() == 100
-    assert budget_threshold(p, day, 1000) == p.min()
+    p = rng.permutation(1000) / 1000
+    assert (p >= alert_threshold(p)).sum() == 100
+    assert alert_threshold(np.array([0.2, 0.5, 0.5, 0.5])) == 0.5
 
 
 def test_accounts_are_watched_from_their_bar_until_they_are_liquidated():

@@ -19,7 +19,7 @@ from .train import Trained
 
 SHOWN_CUTS = {
     "leverage": "leverage {}",
-    "legs": "{} legs",
+    "legs": "legs {}",
     "collateral": "{}",
     "mode": "{}",
     "side": "{}",

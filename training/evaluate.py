@@ -10,12 +10,12 @@ import numpy as np
 
 from ..riskcore.arrays import FloatArray, TimeArray
 from ..riskcore.rulebook import RuleBook
-from .alerts import BUDGETS, alert_economics
+from .alerts import alert_economics
 from .cost_curves import cost_curves
 from .dataset import Dataset, simulated_dataset
 from .evaluated_rows import EvaluatedRows, evaluated_rows
 from .fit import fit_on_accounts
-from .flapping import FLAPPING_MODELS, Watch, budget_threshold, flapping, watch_accounts
+from .flapping import WATCHED_MODELS, Watch, alert_threshold, flapping, watch_accounts
 from .forecaster import NAMES, STRUCTURAL, LiquidationForecaster
 from .market_view import MarketView
 from .plan import Plan, parse_horizons, tested_bars, training_bars
@@ -28,7 +28,6 @@ from .unseen import require_unseen
 
 BASELINES = ("climatology", "touch_366d", "ewma_reflection", *STRUCTURAL, *STRUCTURAL_MODELS)
 ALERTED_MODELS = ("ewma_reflection", "fhs", "fhs_learned", "hybrid")
-COSTED_MODELS = ("health_factor", "fhs", "fhs_har", "hybrid")
 
 Say = Callable[[str], None]
 
@@ -177,12 +176,10 @@ def alerts_table(rows: EvaluatedRows, horizon: int, hours: float) -> dict[str, A
 
 
 def _alerts(rows: EvaluatedRows, horizon: int, watch: Watch) -> dict[str, Any]:
-    """Cost curves, and flapping of alerts at the level that the smallest budget a day implies."""
+    """Cost curves, and flapping of alerts at the level that a tenth of the tested accounts reach."""
     known = rows.known(horizon)
-    said = {name: rows.said[name][known, horizon] for name in COSTED_MODELS}
-    levels = {
-        name: budget_threshold(rows.said[name][known, horizon], rows.day[known], BUDGETS[0]) for name in FLAPPING_MODELS
-    }
+    said = {name: rows.said[name][known, horizon] for name in WATCHED_MODELS}
+    levels = {name: alert_threshold(p) for name, p in said.items()}
     costs = cost_curves(said, rows.breached[known, horizon])
     return {"cost_curves": costs, "flapping": flapping(watch, horizon, levels)}
 

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from ..models.historical import thinned
-from ..riskcore.arrays import BoolArray, FloatArray, IntArray
+from ..riskcore.arrays import BoolArray, FloatArray
 from ..riskcore.rulebook import RuleBook
 from .dataset import Dataset, sample_of
 from .forecaster import LiquidationForecaster
 from .market_view import MarketView
 
 WATCHED, WATCHED_HOURS = 200, 24
-FLAPPING_MODELS = ("health_factor", "fhs", "fhs_har", "hybrid")
+ALERTED_SHARE = 0.1
+WATCHED_MODELS = ("health_factor", "fhs", "fhs_har", "hybrid")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def watch_accounts(
     found = model.predict(sample, model.scales_.fields(view.data, view.frame, bar))
     found["health_factor"] = model.baselines_.health_factor_.predict(sample)
     said = {}
-    for name in FLAPPING_MODELS:
+    for name in WATCHED_MODELS:
         said[name] = np.full((*alive.shape, len(model.horizons)), np.nan)
         said[name][place[:, 0], place[:, 1]] = found[name]
     return Watch(said, alive, view.data.bar_hours)
@@ -102,13 +103,12 @@ def _flaps(watch: Watch, probability: FloatArray, threshold: float) -> dict[str,
     }
 
 
-def budget_threshold(probability: FloatArray, day: IntArray, budget: int) -> float:
-    """The probability that `budget` rows a day reach, on average over the days; the highest of all if none may.
+def alert_threshold(probability: FloatArray) -> float:
+    """The probability that a tenth of the rows reach: alerts as many as a desk could look at, whatever the model.
 
     Examples
     --------
-    >>> budget_threshold(np.array([0.1, 0.4, 0.3, 0.2]), np.array([0, 0, 1, 1]), 1)
-    0.3
+    >>> alert_threshold(np.arange(11) / 10)
+    0.9
     """
-    many = min(budget * len(np.unique(day)), len(probability))
-    return float(np.sort(probability)[::-1][max(many, 1) - 1])
+    return float(np.quantile(probability, 1 - ALERTED_SHARE, method="higher"))

@@ -19,7 +19,7 @@ from .atomic import make_folder
 from .forecaster import LiquidationForecaster
 from .plan import Plan
 from .registry import iso
-from .slices import CHIEF, COMPARED
+from .slices import CHIEF, COMPARED, FHS
 from .store import save_state
 
 LEDGER = "skill_ledger.jsonl"
@@ -62,7 +62,7 @@ def ledger_record(
 
 def _whole(table: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
     models = table["models"]
-    ece = {name: models[name]["ece"] for name in (CHIEF, COMPARED[0])}
+    ece = {name: models[name]["ece"] for name in (CHIEF, FHS)}
     whole = {"n": table["n"], "days": data["test_days"], "events": table["events"], "ece": ece}
     return _row(whole | {"skill_vs": models[CHIEF]["skill_vs"]})
 
@@ -166,5 +166,5 @@ def _flat(record: Mapping[str, Any], horizon: str, name: str) -> dict[str, Any]:
         for measure in MEASURES:
             values = [math.nan if v is None else v for v in row[measure].get(base, [math.nan] * 3)]
             skill |= dict(zip((f"{measure}_{base}{end}" for end in ("", "_low", "_high")), values, strict=True))
-    ece = {"ece": row["ece"][CHIEF], "ece_fhs": row["ece"][COMPARED[0]]}
+    ece = {"ece": row["ece"][CHIEF], "ece_fhs": row["ece"][FHS]}
     return known | where | counts | skill | {key: math.nan if v is None else v for key, v in ece.items()}

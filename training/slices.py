@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..riskcore.arrays import BoolArray, FloatArray, IntArray
+from .calibration_excess import calibration_excess
 from .evaluated_rows import EvaluatedRows
 from .market_regime import REGIMES, regime_of
-from .scores import DayBlocks, expected_calibration_error, skill_entry
+from .scores import DayBlocks, Skill, expected_calibration_error, skill_entry
 
 STRATA = 10
 LEAST_ROWS, LEAST_DAYS = 200, 10
 """Fewer rows or days give neither a calibration error nor an interval worth reading."""
-CHIEF, COMPARED = "hybrid", ("fhs", "fhs_har")
+CHIEF, FHS = "hybrid", "fhs"
+COMPARED = (FHS, "fhs_har")
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,23 @@ def slice_table(said: Mapping[str, FloatArray], outcome: FloatArray, day: IntArr
     -------
     dict
         n, days, events; "skill_vs": of the hybrid over fhs and fhs_har as in an evaluation, empty where there are
-        fewer than 10 days or no event; "ece" of the hybrid and fhs, NaN of fewer than 200 rows.
+        fewer than 10 days or no event; "ece" of the hybrid and fhs and "ece_over_fhs", the difference with its 90%
+        interval: NaN of fewer than 200 rows.
     """
-    events, days = int(outcome.sum()), len(np.unique(day))
-    skills = {}
+    events, days, enough = int(outcome.sum()), len(np.unique(day)), len(outcome) >= LEAST_ROWS
+    skills, excess = {}, Skill(float("nan"), float("nan"), float("nan"))
     if days >= LEAST_DAYS and events:
         blocks = DayBlocks(day, seed=seed)
         skills = {base: skill_entry(said[CHIEF], said[base], outcome, blocks) for base in COMPARED}
-    ece = {name: ece_of(said[name], outcome) for name in (CHIEF, COMPARED[0])}
-    return {"n": len(outcome), "days": days, "events": events, "skill_vs": skills, "ece": ece}
+        excess = calibration_excess(said[CHIEF], said[FHS], outcome, blocks) if enough else excess
+    return {
+        "n": len(outcome),
+        "days": days,
+        "events": events,
+        "skill_vs": skills,
+        "ece": {name: ece_of(said[name], outcome) for name in (CHIEF, FHS)},
+        "ece_over_fhs": {"value": excess.value, "low": excess.low, "high": excess.high},
+    }
 
 
 def ece_of(probability: FloatArray, outcome: FloatArray) -> float:
