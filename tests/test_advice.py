@@ -164,6 +164,20 @@ def test_the_leg_that_helps_is_cut_and_the_one_that_hedges_is_not():
     assert leg.quantity[0] == pytest.approx(-leg.share[0] * 100.0)
 
 
+def test_the_leg_cut_is_the_one_of_least_notional_not_of_least_share():
+    """Per notional a cut takes off weight * sigma^2: 8,000 * 0.04^2 of BTC, 4,000 * 0.06^2 of OTHER, which is more."""
+    scorer = NormalScorer(RATE)
+    book, share = scorer.long(690.0, ("BTC", 80.0), ("OTHER", 200.0)), np.arange(1001) / 1000
+    first = {}
+    for leg in (0, 1):
+        cases = book.take(np.zeros(len(share), np.int64))
+        cut = with_leg_reduction(cases, np.where(np.arange(2002) % 2 == leg, np.repeat(share, 2), 0.0), scorer.market)
+        first[leg] = share[np.flatnonzero(scorer.predict(cut)["forecast"][:, 0] <= TARGET)[0]]
+    assert 0 < first[0] < first[1] and first[1] * 4000 < first[0] * 8000
+    leg = advice_of(scorer, book).leg
+    assert leg.symbol.tolist() == ["OTHER"] and leg.share[0] == pytest.approx(first[1])
+
+
 def test_an_instrument_of_no_correlation_is_no_hedge_and_a_single_leg_no_leg_cut():
     scorer = NormalScorer(RATE)
     advice = advice_of(scorer, scorer.long(300.0, ("OTHER", 500.0)))
@@ -462,6 +476,13 @@ def test_usual_costs_take_the_fee_of_the_rule_book_and_the_depth_last_seen(score
     for side in ("bid", "ask"):
         rows = last[last["side"] == side].sort_values("level_bps")
         assert getattr(found, side).tolist() == rows["notional"].tolist()
+
+
+def test_what_is_sold_walks_out_through_the_bids_and_what_is_bought_through_the_asks():
+    scorer = NormalScorer(RATE)
+    costs = AdviceCosts(fee=0.0, ladders={"BTC": DepthLadder([10.0, 20.0], [200.0, 200.0], [0.0, 300.0])})
+    rates = costs.trade_rates(scorer.table, scorer.market, np.zeros(4, np.int64), np.array([-2.0, 2.0, -3.0, 3.0]))
+    assert rates == pytest.approx([0.001, 0.002, np.nan, 0.002], nan_ok=True)
 
 
 def test_costs_without_depth_say_that_they_are_defaults():
