@@ -113,6 +113,15 @@ def test_an_explanation_fits_and_shows_each_horizon(shown):
     assert "a substitute" in out and "deposit 1,234,567.89 USDT" in out
 
 
+def test_the_features_behind_a_reason_are_shown_in_brackets_once(shown):
+    because = [{"feature": f, "value": 0.5, "text": t} for f, t in (("a", "hour [UTC]"), ("b", "hour [UTC]"))]
+    reasons = [{"code": "season", "text": "time of day", "effect": 0.5, "because": because}]
+    found = record(reasons=reasons, reasons_by_horizon={"24h": reasons})
+    for show, arguments in ((console.show_explanation, ()), (console.show_scores, (1,))):
+        flat = " ".join(shown(show, scores(found), *arguments).split())
+        assert flat.count("hour [UTC]") == 1 and "(hour [UTC])" in flat
+
+
 def test_a_proposal_fits(shown):
     proposal = tune(small.data(), small.RULES, np.datetime64("2022-04-20", "ns"), np.datetime64("2022-05-25", "ns"))
     out = shown(console.show_proposal, proposal)
