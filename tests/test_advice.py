@@ -274,7 +274,7 @@ def book(scorer):
     drawn = simulate_accounts(
         scorer.view.history,
         small.RULES,
-        accounts=60,
+        accounts=100,
         first_bar=scorer.bar,
         last_bar=scorer.bar + 1,
         horizons=(1, 24),
@@ -319,8 +319,8 @@ def endangered(advice, chosen, count: int) -> list[int]:
 
 
 def test_no_smaller_cut_of_all_is_enough(scorer, book, advice, costs):
-    pools = endangered(advice, np.isfinite(advice.cut), 5)
-    assert len(pools) == 5
+    pools = endangered(advice, np.isfinite(advice.cut), 4)
+    assert len(pools) == 4
     for pool in pools:
         steps = np.arange(991)
         cases = book.take(np.full(len(steps), pool))
@@ -329,10 +329,10 @@ def test_no_smaller_cut_of_all_is_enough(scorer, book, advice, costs):
 
 
 def test_no_smaller_cut_of_one_leg_is_enough(scorer, book, advice, costs):
-    several = endangered(advice, np.diff(book.position_pointer) > 1, 6)
-    found = [pool for pool in several if advice.leg.symbol[pool]]
-    assert len(found) >= 2 and len(several) > len(found)
-    for pool in several:
+    found = endangered(advice, advice.leg.symbol != "", 3)
+    without = endangered(advice, (advice.leg.symbol == "") & (np.diff(book.position_pointer) > 1), 1)
+    assert found and without
+    for pool in [*found, *without]:
         steps, least = np.arange(1001), np.inf
         cases = book.take(np.full(len(steps), pool))
         place = np.arange(len(cases.quantity)) - cases.position_pointer[cases.position_pool]
@@ -350,9 +350,9 @@ def test_no_smaller_cut_of_one_leg_is_enough(scorer, book, advice, costs):
 
 
 def test_no_smaller_hedge_in_any_instrument_and_on_any_side_is_enough(scorer, book, advice, costs):
-    hedges = endangered(advice, advice.hedge.symbol != "", 4)
+    hedges = endangered(advice, advice.hedge.symbol != "", 3)
     without = endangered(advice, (advice.hedge.symbol == "") & (book.isolated == ""), 1)
-    assert len(hedges) >= 2 and without
+    assert hedges and without
     gross = scorer.sample(book).exposure.gross
     for pool in [*hedges, *without]:
         steps, least = np.arange(1001), np.inf
@@ -400,7 +400,7 @@ def rebuilt(scorer, costs, one, measure) -> AccountBook:
     return after
 
 
-@pytest.mark.parametrize("capital", [0.0, 3.0, 40.0])
+@pytest.mark.parametrize("capital", [0.0, 40.0])
 def test_the_cheapest_mix_is_never_dearer_than_a_pure_measure_and_costs_what_it_says(scorer, book, costs, capital):
     stated = AdviceCosts(capital_per_year=capital, ladders=costs.ladders)
     advice = advise(scorer, book, horizon="24h", target=TARGET, costs=stated)
@@ -428,7 +428,7 @@ def test_the_cheapest_mix_is_never_dearer_than_a_pure_measure_and_costs_what_it_
         assert mix["cost"] == pytest.approx(parts, rel=1e-9, abs=1e-12)
         assert mix["costs_assumed"] == stated.record()
         kinds.add(advice.cheapest.kind[pool])
-    assert kinds == {""} if capital == 0 else capital < 40 or len(kinds) > 1
+    assert kinds == {""} if capital == 0 else len(kinds) > 1
 
 
 def test_a_pool_is_advised_the_same_alone_and_in_company(scorer, book, advice):
