@@ -11,6 +11,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.records import records_of_book
+from margincast.training.console import show_evaluation
 from margincast.training.cost_curves import COST_RATIOS, cost_curves
 from margincast.training.dataset import sample_of
 from margincast.training.evaluated_rows import TRAITS, EvaluatedRows
@@ -144,6 +145,16 @@ def test_a_distance_that_is_not_known_is_in_no_slice():
     traits = dict(part.traits) | {"distance": np.where(np.arange(40) < 5, np.nan, part.traits["distance"])}
     unknown = EvaluatedRows(part.said, part.breached, part.day, part.lead_hours, part.shortfall, traits)
     assert (cuts_of(unknown)["distance"].place[:5] == -1).all() and (cuts_of(unknown)["distance"].place[5:] >= 0).all()
+
+
+def test_slices_are_shown(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    show_evaluation(small.evaluation().scores)
+    out = capsys.readouterr().out
+    entry = table()["slices"]["collateral"]["part coin"]["skill_vs"]["fhs_har"]
+    line = next(line for line in out.splitlines() if line.startswith("part coin"))
+    assert line.rstrip().endswith(f"{100 * entry['log_loss_high']:+.1f}]") and line.count("[") == 3
+    assert all(name in out for name in ("leverage high", "legs 3+", "isolated", "net short", "calm"))
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------

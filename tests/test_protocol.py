@@ -16,8 +16,8 @@ from margincast.riskcore.errors import InputError
 from margincast.training import protocol as protocol_file
 from margincast.training import protocol_runs as runs_file
 from margincast.training.console_protocol import show_validation
-from margincast.training.evaluate import BASELINES
-from margincast.training.forecaster import NAMES
+from margincast.training.evaluate import BASELINES, forecast_split
+from margincast.training.forecaster import NAMES, LiquidationForecaster
 from margincast.training.goals import Goal, goals_of
 from margincast.training.protocol import run_test, validate
 from margincast.training.protocol_parts import code_hash, load_part, part_path, save_part
@@ -147,6 +147,19 @@ def test_nothing_that_happened_in_a_crash_reaches_the_model_that_is_tested_on_it
     again = split_of(run, other)
     np.testing.assert_array_equal(split.learned_from.history.close, again.learned_from.history.close)
     np.testing.assert_array_equal(split.learned_from.frame.values, again.learned_from.frame.values)
+
+
+def test_a_crash_inside_the_training_period_is_forecast_by_the_whole_model():
+    """Not by the folds that scales of training rows come from; a stored model has none, and says the same."""
+    run = protocol_runs(PROTOCOL, small.data().history)[2]
+    split = split_of(run, small.view())
+    tested = forecast_split(small.view(), small.RULES, run.plan, split)
+    stored = LiquidationForecaster.from_state(tested.model.state())
+    fields = stored.scales_.fields(small.data(), small.view().frame, tested.data.sample.bar)
+    again = stored.predict(tested.data.sample, fields)
+    assert split.trained[0] < split.tested[0] < split.tested[1] < split.trained[1]
+    for name in ("fhs_learned", "hybrid"):
+        assert again[name].tobytes() == tested.probabilities[name].tobytes(), name
 
 
 def test_kinds_of_accounts_are_held_out():

@@ -14,6 +14,7 @@ from margincast.training.console_protocol import show_ledger
 from margincast.training.skill_ledger import (
     LEDGER,
     append_record,
+    enter_evaluation,
     ledger_record,
     ledger_table,
     model_hash,
@@ -105,6 +106,12 @@ def test_a_store_that_cannot_be_written_is_said(tmp_path):
 def test_the_hash_of_a_model_is_that_of_its_folder(tmp_path):
     model = small.fitted()
     assert model_hash(model) == save_state(model.state(), tmp_path / "model")
+
+
+def test_an_evaluation_enters_with_its_model(tmp_path):
+    evaluation = small.evaluation()
+    enter_evaluation(tmp_path, evaluation.scores, evaluation.model, small.plan(accounts=3000), AT)
+    assert read_ledger(tmp_path) == json.loads(json.dumps([record() | {"model_sha256": model_hash(evaluation.model)}]))
 
 
 def test_the_ledger_fits_a_terminal(monkeypatch, capsys):

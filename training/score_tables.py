@@ -11,12 +11,12 @@ from ..riskcore.arrays import FloatArray, IntArray
 from .evaluated_rows import EvaluatedRows
 from .scores import (
     DayBlocks,
+    ForecastTotals,
     auc_within_strata,
     brier_scores,
     calibration_line,
     expected_calibration_error,
     log_losses,
-    skill_entry,
 )
 from .slices import Cut, cuts_of, ece_of, slice_table
 
@@ -35,13 +35,14 @@ def score_table(rows: EvaluatedRows, horizon: int, baselines: Sequence[str], see
     judged = rows.take(known)
     said = {name: p[:, horizon] for name, p in judged.said.items()}
     outcome, days = judged.breached[:, horizon], DayBlocks(judged.day, seed=seed)
+    totals = {name: ForecastTotals.of(p, outcome, days) for name, p in said.items()}
     models = {
         name: _calibration(p, outcome, cuts["regime"])
         | {
             "brier": float(brier_scores(p, outcome).mean()),
             "log_loss": float(log_losses(p, outcome).mean()),
             "auc_within_strata": auc_within_strata(p, outcome, cuts["distance"].place),
-            "skill_vs": {base: skill_entry(p, said[base], outcome, days) for base in baselines if base != name},
+            "skill_vs": {base: totals[name].entry_over(totals[base]) for base in baselines if base != name},
         }
         for name, p in said.items()
     }

@@ -145,6 +145,19 @@ class Skill:
     high: float
 
 
+@dataclass(frozen=True)
+class LossTotals:
+    """Sum of a forecast's losses over all days, and over each draw of resampled days, shape (n_draws,)."""
+
+    total: float
+    resampled: FloatArray
+
+    def skill_over(self, baseline: LossTotals) -> Skill:
+        """Skill over a baseline with the same rows and draws, with its 90% interval."""
+        low, high = np.quantile(1 - self.resampled / baseline.resampled, [0.05, 0.95])
+        return Skill(1 - self.total / baseline.total, float(low), float(high))
+
+
 class DayBlocks:
     """Days that are resampled together: rows of one day share their prices, so days are drawn, not rows.
 
@@ -168,33 +181,41 @@ class DayBlocks:
 
     def skill(self, losses: FloatArray, baseline: FloatArray) -> Skill:
         """Skill of one set of losses over another, rows as in `day`, with its 90% interval."""
-        mine, other = self._sums(losses), self._sums(baseline)
+        return self.totals(losses).skill_over(self.totals(baseline))
+
+    def totals(self, losses: FloatArray) -> LossTotals:
+        """Losses added up over all days and over each draw, rows as in `day`."""
+        by_day = group_sums(self.block, losses, self.draws.shape[1])
         # einsum sums in one order whatever the number of threads; BLAS may not
-        resampled = 1 - np.einsum("rd,d->r", self.draws, mine) / np.einsum("rd,d->r", self.draws, other)
-        low, high = np.quantile(resampled, [0.05, 0.95])
-        return Skill(float(1 - mine.sum() / other.sum()), float(low), float(high))
-
-    def _sums(self, losses: FloatArray) -> FloatArray:
-        return group_sums(self.block, losses, self.draws.shape[1])
+        return LossTotals(float(by_day.sum()), np.einsum("rd,d->r", self.draws, by_day))
 
 
-def skill_entry(
-    probability: FloatArray, baseline: FloatArray, outcome: FloatArray, days: DayBlocks
-) -> dict[str, float]:
-    """Skill of one forecast over another in Brier score and log loss, as `evaluate --json` writes it.
+@dataclass(frozen=True)
+class ForecastTotals:
+    """Brier and log losses of a forecast, added up."""
 
-    Returns
-    -------
-    dict
-        value, low, high of the Brier skill, and the same of the log loss with the prefix log_loss_.
-    """
-    brier = days.skill(brier_scores(probability, outcome), brier_scores(baseline, outcome))
-    log_loss = days.skill(log_losses(probability, outcome), log_losses(baseline, outcome))
-    return {
-        "value": brier.value,
-        "low": brier.low,
-        "high": brier.high,
-        "log_loss_value": log_loss.value,
-        "log_loss_low": log_loss.low,
-        "log_loss_high": log_loss.high,
-    }
+    brier: LossTotals
+    log_loss: LossTotals
+
+    @classmethod
+    def of(cls, probability: FloatArray, outcome: FloatArray, days: DayBlocks) -> ForecastTotals:
+        """Losses of a forecast of the rows that `days` was made for."""
+        return cls(days.totals(brier_scores(probability, outcome)), days.totals(log_losses(probability, outcome)))
+
+    def entry_over(self, baseline: ForecastTotals) -> dict[str, float]:
+        """Skill over a baseline in Brier score and log loss, as `evaluate --json` writes it.
+
+        Returns
+        -------
+        dict
+            value, low, high of the Brier skill, and the same of the log loss with the prefix log_loss_.
+        """
+        brier, log_loss = self.brier.skill_over(baseline.brier), self.log_loss.skill_over(baseline.log_loss)
+        return {
+            "value": brier.value,
+            "low": brier.low,
+            "high": brier.high,
+            "log_loss_value": log_loss.value,
+            "log_loss_low": log_loss.low,
+            "log_loss_high": log_loss.high,
+        }

@@ -110,6 +110,13 @@ def append_record(store: Path, record: Mapping[str, Any]) -> None:
         raise MargincastError(f"{path}: could not be written ({failure.strerror or failure})") from failure
 
 
+def enter_evaluation(
+    store: Path, scores: Mapping[str, Any], model: LiquidationForecaster, plan: Plan, at: datetime
+) -> None:
+    """Add what `evaluate_market` found to the store's ledger."""
+    append_record(store, ledger_record(scores, plan, what="evaluate", model_sha256=model_hash(model), at=at))
+
+
 def _without_nan(content: Any) -> Any:
     if isinstance(content, Mapping):
         return {str(key): _without_nan(value) for key, value in content.items()}

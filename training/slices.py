@@ -12,7 +12,7 @@ from ..riskcore.arrays import BoolArray, FloatArray, IntArray
 from .calibration_excess import calibration_excess
 from .evaluated_rows import EvaluatedRows
 from .market_regime import REGIMES, regime_of
-from .scores import DayBlocks, Skill, expected_calibration_error, skill_entry
+from .scores import DayBlocks, ForecastTotals, Skill, expected_calibration_error
 
 STRATA = 10
 LEAST_ROWS, LEAST_DAYS = 200, 10
@@ -98,7 +98,8 @@ def slice_table(said: Mapping[str, FloatArray], outcome: FloatArray, day: IntArr
     skills, excess = {}, Skill(float("nan"), float("nan"), float("nan"))
     if days >= LEAST_DAYS and events:
         blocks = DayBlocks(day, seed=seed)
-        skills = {base: skill_entry(said[CHIEF], said[base], outcome, blocks) for base in COMPARED}
+        totals = {name: ForecastTotals.of(said[name], outcome, blocks) for name in (CHIEF, *COMPARED)}
+        skills = {base: totals[CHIEF].entry_over(totals[base]) for base in COMPARED}
         excess = calibration_excess(said[CHIEF], said[FHS], outcome, blocks) if enough else excess
     return {
         "n": len(outcome),
