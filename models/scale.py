@@ -103,7 +103,7 @@ def _centred(values: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 class LearnedScale:
-    """Boosted trees on top of a heterogeneous autoregression, pooled over series.
+    """Boosted trees on top of an autoregression, pooled over series.
 
     The trees learn what the autoregression leaves, so that far outside the data the forecast stays log-linear.
 
@@ -125,7 +125,7 @@ class LearnedScale:
         self.booster_ = train_booster(
             self._columns(features, base)[usable],
             (target - base)[usable],
-            [*names, "log_scale_har"],
+            [*names, "log_scale_base"],
             parameters=SCALE_PARAMETERS,
             rounds=self.rounds,
             seed=self.seed,

@@ -12,6 +12,7 @@ from margincast.riskcore.errors import InputError
 from margincast.training import scales
 from margincast.training.market_view import view_market
 from margincast.training.scales import FOLDS, ScaleForecaster, ScaleInputs, scale_target, usual_scale
+from margincast.training.structural_scales import StructuralScales
 
 FIRST, LAST = 31 * 24, 110 * 24
 HORIZONS = (1, 6)
@@ -104,6 +105,13 @@ def test_nothing_after_the_last_bar_is_learned_from(forecaster):
     assert all((one["har"][h]["coefficients"] == other["har"][h]["coefficients"]).all() for h in one["har"])
 
 
+def test_the_trees_start_from_harq(forecaster):
+    view = small.view()
+    base = forecaster._base(ScaleInputs(view.data, view.frame, HORIZONS), 6)
+    harq = StructuralScales(HORIZONS).fit(view.data, FIRST, LAST).fields(view.data)["harq"].sigma[:, :, 1]
+    assert np.array_equal(np.exp(base) * np.sqrt(6), harq, equal_nan=True)
+
+
 def with_spot(spot: MarketData) -> MarketData:
     return replace(small.data(), spot_market=spot)
 
@@ -129,17 +137,17 @@ def test_nothing_after_the_last_bar_is_learned_from_spot_markets():
 class _Flat:
     """Stands in for the autoregression, which is fitted once on all bars: says the same whatever it is fitted on."""
 
-    def fit(self, features, target, names):
+    def fit(self, measures, target):
         return self
 
-    def predict(self, features):
-        return np.full(len(features), -5.0)
+    def predict(self, measures):
+        return np.full(len(measures.variance), -5.0)
 
 
 @pytest.mark.parametrize("spot", [False, True])
 def test_training_bars_are_forecast_by_a_fold_that_has_not_seen_them(monkeypatch, spot):
     """Targets that touch the second fold are changed: its own forecasts stay, bit for bit; the others' do not."""
-    monkeypatch.setattr(scales, "HarScale", _Flat)
+    monkeypatch.setattr(scales, "HarqScale", _Flat)
     view, horizon = small.view(), 6
     data = with_spot(small.data()) if spot else view.data
     edges = np.linspace(FIRST, LAST, FOLDS + 1).astype(int)

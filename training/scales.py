@@ -12,10 +12,12 @@ from ..features.market_data import MarketData
 from ..features.panel import build_features
 from ..features.volatility.estimators import ewma_volatility, log_returns, parkinson, realised_volatility
 from ..features.volatility.season_ahead import DAY, WEEK, season_ahead
+from ..models.harq_scale import HarqScale, RealisedMeasures
 from ..models.sample import ScaleField
 from ..models.scale import HarScale, LearnedScale, blended_log_scale
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.errors import InputError
+from .realised_measures import SMALLEST, realised_measures
 from .scale_rows import ScaleRows
 
 BLEND_HOURS = (6, 24, 720)
@@ -23,12 +25,10 @@ HAR_HOURS = (6, 24, 168, 720)
 EWMA_HOURS = (3, 12, 48)
 FOLDS = 3
 MOST_ROWS = 80_000
-SMALLEST = 1e-7
-"""Volatilities are kept above this before logs are taken: bars in which nothing traded have none."""
 
 
 class ScaleForecaster:
-    """The three scales a market is given: blended, autoregressive ("har") and learned ("learned").
+    """The scales a market is given: blended ("blend"), autoregressive ("har") and learned on top of HARQ ("learned").
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class ScaleForecaster:
         pool = [inputs, *_spot_inputs(data, self.horizons)]
         edges = np.linspace(first_bar, last_bar, FOLDS + 1).astype(int)
         self.names_ = inputs.names
-        self.har_, self.learned_, self.folds_ = {}, {}, {}
+        self.har_, self.harq_, self.learned_, self.folds_ = {}, {}, {}, {}
         for horizon in self.horizons:
             target = scale_target(data, horizon)
             bars = np.arange(first_bar, last_bar - horizon + 1)
@@ -55,6 +55,7 @@ class ScaleForecaster:
                 raise InputError(f"leaves no bars to fit volatility over {horizon} bars on", column="train_end")
             flat = _flat(inputs.har_columns(), bars)
             self.har_[horizon] = HarScale().fit(flat, target[bars].ravel(), inputs.har_names)
+            self.harq_[horizon] = HarqScale().fit(realised_measures(data, bars), target[bars].ravel())
             rows = ScaleRows.joined([self._rows(m, horizon, first_bar, _open_of(data, last_bar)) for m in pool])
             self.learned_[horizon] = self._learn(rows)
             self.folds_[horizon] = [
@@ -83,6 +84,10 @@ class ScaleForecaster:
         return model.fit(rows.features, rows.base, rows.target, self.names_)
 
     def _base(self, inputs: ScaleInputs, horizon: int) -> FloatArray:
+        """What the trees start from: HARQ, which beat the plain autoregression under them (docs/experiments.md)."""
+        return self.harq_[horizon].predict(inputs.measures()).reshape(len(inputs.data.history) + 1, -1)
+
+    def _har(self, inputs: ScaleInputs, horizon: int) -> FloatArray:
         columns = inputs.har_columns()
         flat = self.har_[horizon].predict(columns.reshape(-1, columns.shape[2]))
         return flat.reshape(columns.shape[:2])
@@ -99,7 +104,7 @@ class ScaleForecaster:
         har, learned = np.full(shape, np.nan), np.full(shape, np.nan)
         for k, horizon in enumerate(self.horizons):
             base = self._base(inputs, horizon)
-            har[:, :, k] = base
+            har[:, :, k] = self._har(inputs, horizon)
             features = inputs.learned_columns(horizon, self.names_)
             for chosen, model in self._assignments(horizon, rows):
                 flat = model.predict(_flat(features, chosen), base[chosen].ravel())
@@ -131,6 +136,7 @@ class ScaleForecaster:
             "seed": self.seed,
             "names": list(self.names_),
             "har": {str(h): model.state() for h, model in self.har_.items()},
+            "harq": {str(h): model.state() for h, model in self.harq_.items()},
             "learned": {str(h): model.state() for h, model in self.learned_.items()},
         }
 
@@ -140,6 +146,7 @@ class ScaleForecaster:
         model = cls(tuple(state["horizons"]), int(state["rounds"]), int(state["seed"]))
         model.names_ = tuple(state["names"])
         model.har_ = {int(h): HarScale.from_state(s) for h, s in state["har"].items()}
+        model.harq_ = {int(h): HarqScale.from_state(s) for h, s in state["harq"].items()}
         model.learned_ = {int(h): LearnedScale.from_state(s) for h, s in state["learned"].items()}
         model.folds_ = {}
         return model
@@ -155,6 +162,7 @@ class ScaleInputs:
         self._features[frame.bars] = frame.values
         self._missing = np.full((*self._features.shape[:2], 1), np.nan)
         self._har: FloatArray | None = None
+        self._measures: RealisedMeasures | None = None
 
     @property
     def har_names(self) -> list[str]:
@@ -174,6 +182,12 @@ class ScaleInputs:
             columns += [ewma_volatility(ranges, self._bars(hours)) for hours in EWMA_HOURS]
             self._har = np.stack([_known(_safe_log(c)) for c in columns], axis=2)
         return self._har
+
+    def measures(self) -> RealisedMeasures:
+        """What HARQ is computed from, one row a bar and symbol."""
+        if self._measures is None:
+            self._measures = realised_measures(self.data, np.arange(len(self.data.history) + 1))
+        return self._measures
 
     def blend(self) -> FloatArray:
         """Log of the equal-weight blend of realised variance over 6 h, 24 h and 30 d, (n_bars + 1, n_symbols)."""
