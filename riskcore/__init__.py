@@ -38,7 +38,7 @@ from .sub_accounts import merged, netted, split, transfer, withdrawable
 from .tier_tables import Tier, schedule_from_leverage, schedule_from_tiers, schedules_from_brackets
 from .unified_file import load_unified, read_unified
 from .unified_margin import UnifiedRules, UnifiedState, evaluate_unified
-from .what_if import with_deposit, with_fill, with_reduction, with_transfer
+from .what_if import with_deposit, with_fill, with_hedge, with_leg_reduction, with_reduction, with_transfer
 
 __all__ = [
     "AccountBook",
@@ -129,7 +129,9 @@ __all__ = [
     "with_deposit",
     "with_fill",
     "with_generic",
+    "with_hedge",
     "with_interest",
+    "with_leg_reduction",
     "with_orders_filled",
     "with_reduction",
     "with_transfer",

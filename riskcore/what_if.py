@@ -29,15 +29,17 @@ def with_deposit(book: AccountBook, amount: ArrayLike) -> AccountBook:
     return book.with_amounts(np.arange(len(book)), np.zeros(len(book), dtype=np.int64), added)
 
 
-def with_reduction(book: AccountBook, fraction: ArrayLike, market: MarketState) -> AccountBook:
-    """The book after each pool has closed `fraction` of every position at the mark, in [0, 1); costs are left out.
+def with_reduction(
+    book: AccountBook, fraction: ArrayLike, market: MarketState, *, fee_rate: ArrayLike = 0.0
+) -> AccountBook:
+    """The book after each pool has closed `fraction` of every position at the mark, in [0, 1).
 
-    The profit or loss of what is closed is paid into the balance of its settlement asset, so equity does not change.
+    Without a fee equity does not change; `fee_rate` is for each pool, otherwise as in `with_leg_reduction`.
 
     Raises
     ------
     InputError
-        A fraction outside [0, 1).
+        A fraction outside [0, 1), a fee that is not finite.
 
     Examples
     --------
@@ -50,10 +52,102 @@ def with_reduction(book: AccountBook, fraction: ArrayLike, market: MarketState) 
     """
     closed = np.broadcast_to(np.asarray(fraction, dtype=np.float64), (len(book),))
     require((closed >= 0) & (closed < 1), closed, "must be in [0, 1)", "fraction")
-    part, mark = closed[book.position_pool], market.mark[book.position_instrument]
-    realised = contract_profit(book.position_size * part, book.entry_price, mark, book.position_inverse)
-    smaller = replace(book, quantity=book.quantity * (1 - part))
-    return smaller.with_amounts(book.position_pool, book.position_asset, realised)
+    fees = np.broadcast_to(np.asarray(fee_rate, dtype=np.float64), (len(book),))
+    return with_leg_reduction(book, closed[book.position_pool], market, fee_rate=fees[book.position_pool])
+
+
+def with_leg_reduction(
+    book: AccountBook, share: ArrayLike, market: MarketState, *, fee_rate: ArrayLike = 0.0
+) -> AccountBook:
+    """The book after a share of each single position has been closed at the mark; one closed in full is gone.
+
+    The profit or loss of what is closed is paid into the balance of its settlement asset, so equity moves by the fee
+    only.
+
+    Parameters
+    ----------
+    book, market
+        The pools and the marks.
+    share
+        Of each position, in [0, 1], shape (n_positions,) or a scalar.
+    fee_rate
+        Fraction of the notional closed, taken from the settlement asset, shape (n_positions,) or a scalar.
+
+    Raises
+    ------
+    InputError
+        A share outside [0, 1], a fee that is not finite.
+
+    Examples
+    --------
+    The whole ETH leg is sold at 2,000 for 0.1% of 4,000:
+
+    >>> from .instruments import InstrumentTable
+    >>> table = InstrumentTable.linear_perpetuals(["BTC", "ETH"])
+    >>> legs = [0, 2], [0, 1], [0.1, 2.0], [60000.0, 1900.0], [np.nan, np.nan]
+    >>> book = AccountBook(table, ["a"], ["main"], [""], [0, 1], [0], [900.0], *legs)
+    >>> market = MarketState(np.datetime64("2024-01-01"), [58_000.0, 2_000.0], [1.0])
+    >>> after = with_leg_reduction(book, [0.0, 1.0], market, fee_rate=0.001)
+    >>> after.quantity.tolist(), float(after.balance.sum().round(6))
+    ([0.1], 1096.0)
+    """
+    legs = (len(book.quantity),)
+    closed = np.broadcast_to(np.asarray(share, dtype=np.float64), legs)
+    require((closed >= 0) & (closed <= 1), closed, "must be in [0, 1]", "share")
+    fees = np.broadcast_to(np.asarray(fee_rate, dtype=np.float64), legs)
+    require(np.isfinite(fees), fees, "must be a finite number", "fee_rate")
+    mark, size, inverse = market.mark[book.position_instrument], book.position_size * closed, book.position_inverse
+    realised = contract_profit(size, book.entry_price, mark, inverse)
+    paid = contract_value(np.abs(size) * fees, mark, inverse)
+    kept = np.flatnonzero(closed < 1)
+    smaller = replace(
+        book,
+        position_pointer=csr_pointers(book.position_pool[kept], len(book)),
+        position_instrument=book.position_instrument[kept],
+        quantity=(book.quantity * (1 - closed))[kept],
+        entry_price=book.entry_price[kept],
+        leverage=book.leverage[kept],
+    )
+    return smaller.with_amounts(book.position_pool, book.position_asset, realised - paid)
+
+
+def with_hedge(
+    book: AccountBook, instrument: ArrayLike, quantity: ArrayLike, market: MarketState, *, fee_rate: ArrayLike = 0.0
+) -> AccountBook:
+    """The book after each pool has traded a signed quantity of an instrument at the mark: `with_fill` at that price.
+
+    A quantity of the other sign than a leg's closes that leg first, so that a hedge in the instrument held is a cut.
+
+    Parameters
+    ----------
+    book, market
+        The pools and the marks.
+    instrument, quantity, fee_rate
+        As in `with_fill`; of a quantity of 0 the mark may be NaN. `RuleBook.closing_fee` is the fee of a venue that
+        sets it aside in its margin.
+
+    Raises
+    ------
+    InputError
+        What `with_fill` refuses, and an instrument without a mark.
+
+    Examples
+    --------
+    A long of 0.1 BTC sells 1.5 ETH at 2,000 for 0.05% of 3,000:
+
+    >>> from .instruments import InstrumentTable
+    >>> table = InstrumentTable.linear_perpetuals(["BTC", "ETH"])
+    >>> book = AccountBook(table, ["a"], ["main"], [""], [0, 1], [0], [900.0], [0, 1], [0], [0.1], [60000.0], [np.nan])
+    >>> market = MarketState(np.datetime64("2024-01-01"), [58_000.0, 2_000.0], [1.0])
+    >>> hedged = with_hedge(book, 1, -1.5, market, fee_rate=0.0005)
+    >>> hedged.position_instrument.tolist(), hedged.quantity.tolist(), hedged.balance.tolist()
+    ([0, 1], [0.1, -1.5], [900.0, -1.5])
+    """
+    place = np.broadcast_to(np.asarray(instrument, np.int64), (len(book),))
+    known = (place >= 0) & (place < len(book.instruments))
+    require(known, place, "unknown instrument position", "instrument")
+    traded = np.broadcast_to(np.asarray(quantity, np.float64), (len(book),)) != 0
+    return with_fill(book, place, quantity, np.where(traded, market.mark[place], 1.0), fee_rate=fee_rate)
 
 
 def with_fill(
