@@ -36,6 +36,7 @@ from .live.commands.options import (
     told_as_it_goes,
     write_json,
 )
+from .live.commands.protocol_verbs import verbs as protocol_verbs
 
 app = typer.Typer(
     name="margincast",
@@ -373,6 +374,7 @@ def selfcheck(
 
 
 app.add_typer(model_verbs)
+app.add_typer(protocol_verbs)
 
 
 def main() -> None:
