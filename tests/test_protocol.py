@@ -294,7 +294,9 @@ def table(fhs: float, har: float, low: float = 0.001, ece: float = 0.005) -> dic
 
     regimes = {"calm": ece, "stressed": 2 * ece}
     hybrid = {"skill_vs": {"fhs": entry(fhs), "fhs_har": entry(har)}, "ece_by_regime": regimes}
-    return {"1h": {"models": {"hybrid": hybrid, "fhs": {"ece_by_regime": {"calm": 0.006, "stressed": 0.006}}}}}
+    models = {"hybrid": hybrid, "fhs": {"ece_by_regime": {"calm": 0.006, "stressed": 0.006}}}
+    excess = {"calm": {"ece_over_fhs": {"low": -0.002}}, "stressed": {"ece_over_fhs": {"low": 0.001}}}
+    return {"1h": {"models": models, "slices": {"regime": excess}}}
 
 
 def test_goals_by_hand():
@@ -314,6 +316,8 @@ def test_goals_by_hand():
     assert found["worst left-out crash, log-loss skill"].met
     assert found["ECE, calm"].met and found["ECE less that of fhs, calm"].met
     stressed = found["ECE less that of fhs, stressed"]
+    assert found["ECE less that of fhs, calm, lower bound"].met
+    assert not found["ECE less that of fhs, stressed, lower bound"].met
     assert not stressed.met and stressed.distance == pytest.approx(-0.004)
     assert found["rows whose probability falls with the horizon"].met
 

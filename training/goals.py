@@ -112,6 +112,8 @@ def _calibration_goals(horizon: str, pooled: Sequence[Mapping[str, Any]]) -> lis
         ours, fhs = mean(CHIEF, regime), mean("fhs", regime)
         goals.append(Goal(f"ECE, {regime}", horizon, most, ours, at_most=True))
         goals.append(Goal(f"ECE less that of fhs, {regime}", horizon, 0.0, ours - fhs, at_most=True))
+        low = float(np.mean([table["slices"]["regime"][regime]["ece_over_fhs"]["low"] for table in pooled]))
+        goals.append(Goal(f"ECE less that of fhs, {regime}, lower bound", horizon, 0.0, low, at_most=True))
     return goals
 
 
