@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -164,13 +165,16 @@ def score(
     fall_back: FallBack = None,
     history: Annotated[Path | None, typer.Option(help="Folder of account events, for --behaviour.")] = None,
     behaviour: Annotated[Path | None, typer.Option(help="Hazards learned by `margincast behaviour`.")] = None,
+    cash: Annotated[float, typer.Option(min=0.0, help="Most an account can deposit; default: no limit.")] = math.inf,
     json_file: JsonFile = None,
 ) -> None:
     """Score accounts: probability of liquidation, reasons, and the smallest deposit or cut that helps."""
     from .training.console import show_scores
     from .training.scoring import ScoreRequest, score_file
 
-    request = ScoreRequest(accounts, market, at, model, store, target, top, threads, fall_back, history, behaviour)
+    request = ScoreRequest(
+        accounts, market, at, model, store, target, top, threads, fall_back, history, behaviour, cash
+    )
     with told() as say:
         result = score_file(request, rules_of(venue, generic=generic), say=say)
     show_scores(result, top)

@@ -49,6 +49,7 @@ def record(**changes: object) -> dict[str, object]:
         "equity": 123_456_789.12,
         "headroom": -12_345_678.9,
         "probabilities": {"1h": 0.123456, "4h": 0.5, "24h": 1.0},
+        "premium": {"1h": 0.0, "4h": 1.5, "24h": 1_234.567},
         "reasons": reasons,
         "reasons_by_horizon": {"1h": reasons, "4h": reasons, "24h": reasons},
         "advice": ["deposit 1,234,567.89 USDT for at most 5.00% within 24h (forecast then 4.99%)"],
@@ -61,6 +62,11 @@ def scores(*records: dict[str, object], warnings: tuple[str, ...] = ()) -> dict[
         "at": "2024-01-01T00:00:00",
         "horizons": ["1h", "4h", "24h"],
         "accounts": list(records),
+        "outlook": {
+            "liquidated_notional": {"24h": {"expected": 123_456_789.1, "interval_90": [0.0, 987_654_321.0]}},
+            "liquidated_pools": {"24h": {"expected": 12_345.6}},
+            "volatility_spike": {"BTC": {"24h": 0.25}, "[NEW]": {"24h": float("nan")}},
+        },
         "warnings": list(warnings),
     }
 
@@ -100,6 +106,8 @@ def test_scores_fit_whatever_the_names_and_sums(shown):
     assert "0x71C7656EC7ab88b098defB751B7401B5f6d8976F" in flat
     assert "bob/[red]" in flat and "margined[generic]" in flat
     assert "123,456,789.12" in flat and "100.00%" in flat and "-1234.50" in flat
+    assert "90%between0and987,654,321" in flat and "BTC25%" in flat and "nan" not in flat
+    assert "within24hisworth1,234.57" in flat
 
 
 def test_only_the_asked_number_of_pools_is_shown(shown):

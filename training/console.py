@@ -163,9 +163,27 @@ def show_scores(result: Mapping[str, Any], top: int) -> None:
             *(f"{record['probabilities'][h]:.2%}" for h in horizons),
         )
     console.print(shown)
+    _print_outlook(console, result["outlook"], horizons[-1])
     for record in result["accounts"][:top]:
         _print_why(console, record)
     _print_warnings(console, result["warnings"])
+
+
+def _print_outlook(console: Console, outlook: Mapping[str, Any], horizon: str) -> None:
+    """What may be liquidated together within the longest horizon, and where volatility may spike."""
+    total, count = outlook["liquidated_notional"][horizon], outlook["liquidated_pools"][horizon]
+    low, high = total["interval_90"]
+    lines = [
+        f"together within {horizon}: {count['expected']:,.1f} pools, notional {total['expected']:,.0f} expected, "
+        f"90% between {low:,.0f} and {high:,.0f}",
+    ]
+    spikes = {symbol: said[horizon] for symbol, said in outlook["volatility_spike"].items()}
+    likely = sorted((-p, symbol) for symbol, p in spikes.items() if p == p)[:3]
+    if likely:
+        told = ", ".join(f"{symbol} {-p:.0%}" for p, symbol in likely)
+        lines.append(f"volatility over twice its 30-day median within {horizon}: {told}")
+    for line in lines:
+        console.print(line, style="dim", highlight=False, markup=False)
 
 
 def show_stress(result: Mapping[str, Any]) -> None:
@@ -311,6 +329,10 @@ def _print_why(console: Console, record: Mapping[str, Any]) -> None:
     console.print(f"[bold]{escape(_name(record))}[/bold] ({escape(record['pool'])}): {escape(why)}", highlight=False)
     for line in record["advice"]:
         console.print(f"  {escape(line)}", highlight=False)
+    if premium := record.get("premium"):
+        horizon, worth = list(premium.items())[-1]
+        line = f"insuring what it may owe beyond its collateral within {horizon} is worth {worth:,.2f}"
+        console.print(f"  {line}", highlight=False)
 
 
 def _because(reason: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,6 +56,8 @@ class ScoreRequest:
         Score by historical simulation alone, for this reason; None: as the registry says of the model.
     history, behaviour
         Folders of account events and of learned hazards: records then tell the behavioural probability as well.
+    cash
+        Most that an account can deposit, base asset: beyond it the cheapest advice cuts or hedges.
     """
 
     accounts: Path
@@ -68,6 +71,7 @@ class ScoreRequest:
     fall_back: str | None = None
     history: Path | None = None
     behaviour: Path | None = None
+    cash: float = math.inf
 
     def __post_init__(self) -> None:
         if (self.history is None) != (self.behaviour is None):
@@ -95,7 +99,7 @@ def score_file(request: ScoreRequest, rules: RuleBook, *, say: Say = lambda _: N
             record["behavioural"] = dict(zip(scorer.horizons, said[pool].tolist(), strict=True))
     say(f"explaining the {min(request.top, len(book))} most endangered")
     shown = order[: request.top]
-    for record, extra in zip(records, _explained(scorer, book, shown, request.target), strict=False):
+    for record, extra in zip(records, _explained(scorer, book, shown, request), strict=False):
         record |= extra
     return {"accounts": records, "outlook": outlook(scorer, forecast), **_about(book, scorer, records)}
 
@@ -115,7 +119,7 @@ def explain_account(
     for pool in range(len(mine)):
         one = mine.take(np.array([pool]))
         by_horizon = {name: explain(scorer, one, name)[0] for name in scorer.horizons}
-        extra = _explained(scorer, mine, np.array([pool]), request.target)[0]
+        extra = _explained(scorer, mine, np.array([pool]), request)[0]
         records.append(forecast.record(pool) | extra | {"reasons_by_horizon": by_horizon})
     return {"accounts": records, **_about(book, scorer, records)}
 
@@ -184,13 +188,13 @@ def instant_of(text: str) -> np.datetime64:
     return instant
 
 
-def _explained(scorer: Scorer, book: AccountBook, pools: IntArray, target: float) -> list[dict[str, Any]]:
+def _explained(scorer: Scorer, book: AccountBook, pools: IntArray, request: ScoreRequest) -> list[dict[str, Any]]:
     chosen, horizon = book.take(pools), scorer.horizons[-1]
     reasons = explain(scorer, chosen, horizon)
-    advice = advise(scorer, chosen, horizon=horizon, target=target)
+    advice = advise(scorer, chosen, horizon=horizon, target=request.target, cash=request.cash)
     base = scorer.view.history.instruments.base
     return [
-        {"reasons": reasons[i], "advice": advice.lines(i, base, target, horizon)} | advice.record(i)
+        {"reasons": reasons[i], "advice": advice.lines(i, base, request.target, horizon)} | advice.record(i)
         for i in range(len(chosen))
     ]
 
