@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from ..riskcore.arrays import FloatArray, IntArray, group_sums
+from ..riskcore.arrays import FloatArray, IntArray, frozen, group_sums
 
 CLIP = 1e-6
 RESAMPLES = 2000
@@ -176,8 +177,7 @@ class DayBlocks:
 
     def __init__(self, day: IntArray, *, seed: int) -> None:
         days, self.block = np.unique(day, return_inverse=True)
-        even = np.full(len(days), 1 / len(days))
-        self.draws = np.random.default_rng(seed).multinomial(len(days), even, size=RESAMPLES).astype(np.float64)
+        self.draws = _day_draws(len(days), seed)
 
     def skill(self, losses: FloatArray, baseline: FloatArray) -> Skill:
         """Skill of one set of losses over another, rows as in `day`, with its 90% interval."""
@@ -188,6 +188,13 @@ class DayBlocks:
         by_day = group_sums(self.block, losses, self.draws.shape[1])
         # einsum sums in one order whatever the number of threads; BLAS may not
         return LossTotals(float(by_day.sum()), np.einsum("rd,d->r", self.draws, by_day))
+
+
+@lru_cache(maxsize=8)
+def _day_draws(days: int, seed: int) -> FloatArray:
+    """How often each day is drawn, (RESAMPLES, days); kept, as slices of one test mostly have the same days."""
+    drawn = np.random.default_rng(seed).multinomial(days, np.full(days, 1 / days), size=RESAMPLES)
+    return frozen(drawn, np.float64)
 
 
 @dataclass(frozen=True)
