@@ -133,6 +133,7 @@ def evaluate(
     seed: Seed = 1,
     threads: Threads = 2,
     venue: Venue = "binance_usdm",
+    store: Annotated[Path | None, typer.Option(help="Store whose skill ledger this enters.")] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Fit up to one day, score every model on simulated accounts seen after it, against every baseline."""
@@ -141,11 +142,14 @@ def evaluate(
     from .training.evaluate import evaluate_market
     from .training.market_view import view_market
     from .training.plan import Plan
+    from .training.skill_ledger import enter_evaluation
 
     plan = Plan(train_end, test_start, test_end, horizons, accounts, seed, threads)
     with told() as say:
         view = view_market(read_market_folder(market))
         evaluation = evaluate_market(view, rules_of(venue), plan, say=say)
+    if store is not None:
+        enter_evaluation(store, evaluation.scores, evaluation.model, plan, dt.datetime.now(dt.UTC))
     show_evaluation(evaluation.scores)
     write_json(json_file, evaluation.scores)
 

@@ -121,7 +121,7 @@ def test_another_format_is_refused(tmp_path):
         load_state(tmp_path / "model")
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", "3", '{"format": 2}', '{"format": 2, "files": {}}', "\xff"])
+@pytest.mark.parametrize("content", ["", "{}", "[]", "3", '{"format": 3}', '{"format": 3, "files": {}}', "\xff"])
 def test_what_is_no_manifest_is_refused(tmp_path, content):
     (tmp_path / MANIFEST).write_bytes(content.encode("latin-1"))
     with pytest.raises(CorruptModelError, match="manifest.json"):

@@ -24,9 +24,13 @@ LOOKS: Mapping[str, ModelLook] = {
     "lightgbm": ModelLook("LightGBM", "#0a7659", "#34c79b", "square"),
     "fhs_learned": ModelLook("FHS, learned volatility", "#1f5fbf", "#72abff", "diamond"),
     "fhs_har": ModelLook("FHS, HAR volatility", "#8346a0", "#ca93e6", "triangle-up"),
+    "fhs_harq": ModelLook("FHS, HARQ volatility", "#5b57c7", "#a8a5ff", "triangle-left"),
+    "fhs_realized_garch": ModelLook("FHS, Realized GARCH", "#2b7c8f", "#6fc6da", "triangle-right"),
     "fhs": ModelLook("FHS, EWMA blend", "#2a2f37", "#e8eaee", "cross"),
+    "garch_t": ModelLook("GARCH-t Monte Carlo", "#7a4b22", "#d3a276", "hexagon"),
     "ewma_reflection": ModelLook("EWMA reflection", "#96680a", "#e2b449", "triangle-down"),
     "touch_366d": ModelLook("Touch frequency, 366 d", "#ad3c77", "#f29ac5", "pentagon"),
+    "health_factor": ModelLook("Health factor", "#4c6b1f", "#a9c971", "star-diamond"),
     "climatology": ModelLook("Climatology", "#6d7682", "#a3acb8", "hourglass"),
 }
 """From the one that matters most to the plainest baseline; figures and tables keep this order."""
