@@ -69,13 +69,14 @@ class Severity:
     def at_probability(self, probability: FloatArray) -> Severity:
         """The same losses given liquidation under another forecast of its probability, such as a calibrated one.
 
-        Premium and error are scaled with the probability. Both are NaN where no path liquidates the account although
-        its probability is not 0: there is nothing to take the loss from.
+        Premium and error are scaled with the probability, so the premium may fall with the horizon where the loss given
+        liquidation does. Both are NaN where no path liquidates the account although its probability is not 0 (there is
+        nothing to take the loss from), and where that is NaN.
         """
         require_shape(probability, self.probability.shape, "probability")
         some = self.probability > 0
         ratio = np.where(
-            some, probability / np.where(some, self.probability, 1.0), np.where(probability > 0, np.nan, 0)
+            some, probability / np.where(some, self.probability, 1.0), np.where(probability == 0, 0, np.nan)
         )
         return replace(
             self, probability=probability, premium=self.premium * ratio, standard_error=self.standard_error * ratio
@@ -231,6 +232,7 @@ def _linear(
         )
 
     in_chunks(run, len(sample), model.threads)
+    degree[np.isnan(exposure.headroom)] = np.nan
     gone = (exposure.headroom < 0)[:, None] & ~np.isnan(degree)
     owed = np.maximum(-exposure.equity, 0.0)[:, None]
     degree, loss = np.where(gone, 1.0, degree), np.where(gone | np.isnan(owed), owed, loss)

@@ -221,6 +221,22 @@ def test_pools_that_nothing_moves_are_not_liquidated_and_unknown_ones_are_not_kn
         assert np.isnan(column[2, 0])
 
 
+def test_a_headroom_that_is_not_known_leaves_nothing_known() -> None:
+    rng = np.random.default_rng(4)
+    exposure, weight = random_exposure(rng, 6, 2)
+    exposure = replace(exposure, headroom=np.where(np.arange(6) == 3, np.nan, exposure.headroom))
+    sample, field, model = (
+        sample_of(exposure, (2,)),
+        field_of(np.full(2, 0.05), (2,)),
+        model_of([library_of(rng, 40, 2, 2)]),
+    )
+    found, said = linear_severity(model, sample, field, weight), model.predict(sample, field)
+    np.testing.assert_array_equal(np.isnan(found.probability), np.isnan(said))
+    assert np.isnan(said[:, 0]).tolist() == [False, False, False, True, False, False]
+    for column in (found.premium, found.standard_error, found.expected_shortfall):
+        assert np.isnan(column[3, 0])
+
+
 def test_equity_weights_are_what_equity_gains_with_each_log_price() -> None:
     rng = np.random.default_rng(3)
     history, book = history_of(5), random_book(rng, 60)
@@ -346,6 +362,8 @@ def test_another_probability_scales_the_premium_and_leaves_the_loss() -> None:
     np.testing.assert_array_equal(found.premium, [[10.0], [0.0], [np.nan], [np.nan]])
     np.testing.assert_array_equal(found.standard_error, [[1.0], [0.0], [np.nan], [np.nan]])
     assert found.expected_loss[0, 0] == severity.expected_loss[0, 0] == 50.0
+    unknown = severity.at_probability(np.full((4, 1), np.nan))
+    assert np.isnan(unknown.premium).all() and np.isnan(unknown.standard_error).all()
     with pytest.raises(InputError, match=r"probability: has shape \(1, 1\), expected \(4, 1\)"):
         severity.at_probability(np.zeros((1, 1)))
 
