@@ -95,7 +95,7 @@ def with_marginals(severity: FloatArray, probability: FloatArray, bandwidth: flo
 
     Each pool's log severity is shifted by one number, which keeps the order of its paths and so with whom it falls. A
     probability above the share of paths that cost a pool anything cannot be reached: the rest is spread over the other
-    paths evenly.
+    paths evenly. Paths that are NaN stay NaN, and the mean is that over the others.
 
     Parameters
     ----------
@@ -110,7 +110,8 @@ def with_marginals(severity: FloatArray, probability: FloatArray, bandwidth: flo
     """
     require_shape(probability, severity.shape[1:], "probability")
     out = path_probabilities(severity + _shifts(np.ascontiguousarray(severity.T), probability, bandwidth), bandwidth)
-    reached = out.mean(axis=0)
+    known = ~np.isnan(out)
+    reached = np.where(known, out, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     lacking = np.where(reached < 1.0, np.maximum(probability - reached, 0.0) / np.maximum(1.0 - reached, 1e-300), 0.0)
     spread = np.where(lacking > 1e-9, lacking, 0.0)
     return np.where(np.isnan(probability), np.nan, out + spread * (1.0 - out))
@@ -123,10 +124,11 @@ def _shifts(severity: FloatArray, probability: FloatArray, bandwidth: float) -> 
     out = np.empty(pools)
     far = REACH * bandwidth
     for pool in range(pools):
-        low, high = np.inf, -np.inf
+        low, high, known = np.inf, -np.inf, 0
         for window in range(windows):
             if np.isfinite(severity[pool, window]):
                 low, high = min(low, severity[pool, window]), max(high, severity[pool, window])
+            known += not np.isnan(severity[pool, window])
         # shifts that put every path far below zero, and far above
         bottom, top = (-high - far, -low + far) if high >= low else (0.0, 0.0)
         for _ in range(SOLVER_STEPS):
@@ -138,7 +140,7 @@ def _shifts(severity: FloatArray, probability: FloatArray, bandwidth: float) -> 
                     total += 1.0
                 elif x > -far:
                     total += 1.0 / (1.0 + np.exp(-x / bandwidth))
-            if total / windows > probability[pool]:
+            if total / max(known, 1) > probability[pool]:
                 top = middle
             else:
                 bottom = middle

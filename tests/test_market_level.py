@@ -164,6 +164,9 @@ def test_marginals_are_met_and_the_order_of_paths_is_kept() -> None:
         order = np.argsort(severity[:, pool])
         assert (np.diff(given_paths[order, pool]) >= -1e-12).all()
     assert np.isnan(with_marginals(severity, np.full(9, np.nan))).all()
+    # paths without prices count for nothing: the others keep the forecast
+    holed = np.vstack((np.full((40, 9), np.nan), severity))
+    np.testing.assert_array_equal(with_marginals(holed, wanted)[40:], given_paths)
     # no path costs the pool anything: spread evenly
     np.testing.assert_allclose(with_marginals(np.full((50, 1), -np.inf), np.array([0.2])), 0.2, atol=1e-9)
 
