@@ -49,7 +49,6 @@ from margincast.training.account_behaviour import (
     held_to_breach,
 )
 from margincast.training.dataset import sample_of
-from margincast.training.evaluate import strata_of
 from margincast.training.fit import fit_forecaster
 from margincast.training.forecaster import LiquidationForecaster
 from margincast.training.market_view import MarketView, view_market
@@ -67,6 +66,7 @@ from margincast.training.replay_accounts import (
 from margincast.training.replay_scores import AccountBlocks, AlertScore, Interval, run_at_budget, score_alerts
 from margincast.training.score import with_columns
 from margincast.training.scores import CLIP, expected_calibration_error, log_losses
+from margincast.training.slices import strata_of
 from margincast.training.store import load_state, save_state
 from margincast.training.train import describe_training
 

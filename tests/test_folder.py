@@ -501,3 +501,12 @@ def test_spot_markets_against_the_base_asset_are_a_market_of_their_own(tmp_path)
 def test_without_spot_bars_there_is_no_spot_market(tmp_path):
     closes = bars("BTC_USDT", 50.0)[["timestamp", "symbol", "close"]]
     assert read_market_folder(folder_of(tmp_path, spot=closes)).spot_market is None
+
+
+def test_a_spot_bar_that_contradicts_itself_is_missing_and_counted(tmp_path):
+    spot = bars("BTC_USDT", 50.0)
+    spot.loc[7, "close"] = spot.loc[7, "high"] * 1.01
+    data = read_market_folder(folder_of(tmp_path, spot=spot))
+    assert np.isnan(data.spot_market.trade["open"][7, 0]) and np.isfinite(data.spot_market.trade["open"][8, 0])
+    assert data.spot_close[7, 0] == spot.loc[7, "close"]
+    assert "spot: 1 bars whose prices contradict each other, not learned from" in data.report.notes

@@ -73,8 +73,9 @@ def read_market_folder(path: str | Path, *, max_gap: int = MAX_GAP) -> MarketDat
     history = _history(grid, symbols, laid)
     series, told = read_series(folder, grid)
     spot = _spot_market(tables["spot"], market, folder, max_gap) if "spot" in tables else None
+    odd = () if spot is None else tuple(note for note in spot.report.notes if note.startswith("spot: "))
     reports = [laid[n].report if n in laid else survey_of_rows(t, grid) for n, t in tables.items()]
-    report = _data_report(folder, market, grid, (*reports, *told), history)
+    report = _data_report(folder, market, grid, (*reports, *told), history, odd)
     return MarketData(
         history,
         laid["perp"].columns,
@@ -91,7 +92,10 @@ def read_market_folder(path: str | Path, *, max_gap: int = MAX_GAP) -> MarketDat
 
 
 def _spot_market(table: SourceTable, market: Mapping[str, object], folder: Path, max_gap: int) -> MarketData | None:
-    """The spot markets against the base asset on bars of their own; None where there are closes only, or none."""
+    """The spot markets against the base asset on bars of their own; None where there are closes only, or none.
+
+    Bars whose prices contradict each other count as missing, and are counted in the notes.
+    """
     if not set(BAR_COLUMNS) <= set(table.frame):
         return None
     against = against_base(table, BASE)
@@ -99,10 +103,19 @@ def _spot_market(table: SourceTable, market: Mapping[str, object], folder: Path,
         return None
     grid = grid_of(against)
     symbols = tuple(sorted(set(against.frame["symbol"])))
-    laid = {"perp": lay_bars(against, grid, symbols, BAR_COLUMNS, max_gap)}
-    history = _history(grid, symbols, laid)
-    report = _data_report(folder, dict(market), grid, (laid["perp"].report,), history)
-    return MarketData(history, laid["perp"].columns, None, None, None, None, None, report.simulated, report)
+    laid = lay_bars(against, grid, symbols, BAR_COLUMNS, max_gap)
+    bars, odd = _without_contradictions(laid.columns)
+    history = _history(grid, symbols, {"perp": LaidTable(bars, laid.report)})
+    note = f"spot: {odd} bars whose prices contradict each other, not learned from"
+    report = _data_report(folder, dict(market), grid, (laid.report,), history, (note,) if odd else ())
+    return MarketData(history, bars, None, None, None, None, None, report.simulated, report)
+
+
+def _without_contradictions(bars: Mapping[str, FloatArray]) -> tuple[dict[str, FloatArray], int]:
+    """Bars with NaN where open or close lies outside of low to high, and how many that were."""
+    lowest, highest = np.minimum(bars["open"], bars["close"]), np.maximum(bars["open"], bars["close"])
+    odd = (lowest < bars["low"]) | (highest > bars["high"])
+    return {name: np.where(odd, np.nan, values) for name, values in bars.items()}, int(odd.sum())
 
 
 def _read_market_json(folder: Path) -> dict[str, object]:
@@ -171,7 +184,12 @@ def _column(laid: Laid, table: str, column: str) -> FloatArray | None:
 
 
 def _data_report(
-    folder: Path, market: dict[str, object], grid: BarGrid, tables: tuple[TableReport, ...], history: MarketHistory
+    folder: Path,
+    market: dict[str, object],
+    grid: BarGrid,
+    tables: tuple[TableReport, ...],
+    history: MarketHistory,
+    more: tuple[str, ...] = (),
 ) -> DataReport:
     present = {table.table for table in tables}
     other = unread_files(folder)
@@ -187,5 +205,5 @@ def _data_report(
         market=market,
         tables=tables,
         absent={name: meaning for name, meaning in LEFT_OUT.items() if name not in present},
-        notes=tuple(notes),
+        notes=(*notes, *more),
     )
