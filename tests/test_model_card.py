@@ -21,7 +21,7 @@ from margincast.training.monitor import MonitorRequest, drift_of, monitor_model
 from margincast.training.plan import parse_horizons
 from margincast.training.promotion import Verdict
 from margincast.training.reference import training_reference
-from margincast.training.registry import Event, open_registry
+from margincast.training.registry import Event, Registry, open_registry
 from margincast.training.report_page import plain_values
 from margincast.training.score import Scorer, with_columns
 from margincast.training.scoring import ScoreRequest, score_file
@@ -293,6 +293,47 @@ def test_an_alarm_makes_the_registered_model_fall_back_and_a_calm_look_lifts_it(
     assert {r["fallback_reason"] for r in by_hand["accounts"]} == {"the desk says so"}
     folder = scored(model=str(store.parent / "model"), fall_back=None)
     assert {r["source"] for r in folder["accounts"]} == {"hybrid"}
+
+
+def test_a_look_at_too_few_labels_lifts_no_fall_back(store, model, monkeypatch):
+    monkeypatch.setattr(monitor, "load_model", lambda *a, **k: model)
+    monkeypatch.setattr(monitor, "market_of", lambda *a: small.view())
+    quiet = drift_of(model, small.view(), small.RULES, request(store))
+    alarm, short = copy.copy(quiet), copy.copy(quiet)
+    vars(alarm).update(alarms=("made up",), fall_back=FallBack("made up"))
+    vars(short).update(alarms=(), fall_back=None, martingale=None, counts={}, skill=None)
+    monkeypatch.setattr(monitor, "drift_of", lambda *a: alarm)
+    monitor_model(request(store), small.RULES, AT + dt.timedelta(days=2))
+    monkeypatch.setattr(monitor, "drift_of", lambda *a: short)
+    found = monitor_model(request(store), small.RULES, AT + dt.timedelta(days=3))
+    with open_registry(store) as registry:
+        assert registry.fall_back("1") == "made up"
+        assert registry.newest_document("1", "drift")["fall_back"] == "made up"
+        registry.set_fall_back("1", None, AT + dt.timedelta(days=4))
+    assert found["fall_back"] == "made up" and any("stays" in line for line in found["warnings"])
+
+
+def test_a_decision_is_recorded_of_the_version_that_was_looked_at(store, model, monkeypatch):
+    """The champion moves while the monitor looks."""
+    quiet = drift_of(model, small.view(), small.RULES, request(store))
+    alarm = copy.copy(quiet)
+    vars(alarm).update(alarms=("made up",), fall_back=FallBack("made up"))
+    loaded = []
+
+    def load(address, **options):
+        loaded.append(address)
+        monkeypatch.setattr(Registry, "find", lambda *a: pytest.fail("asked again which version is meant"))
+        return model
+
+    monkeypatch.setattr(monitor, "load_model", load)
+    monkeypatch.setattr(monitor, "market_of", lambda *a: small.view())
+    monkeypatch.setattr(monitor, "drift_of", lambda *a: alarm)
+    monitor_model(request(store), small.RULES, AT + dt.timedelta(days=5))
+    monkeypatch.undo()
+    assert loaded == ["models:/margincast/1"]
+    with open_registry(store) as registry:
+        assert registry.fall_back("1") == "made up"
+        registry.set_fall_back("1", None, AT + dt.timedelta(days=6))
 
 
 def test_a_scorer_takes_the_stored_models_reference_along(model):

@@ -18,7 +18,7 @@ from .drift import DriftLimits, DriftReport, FreshLabels, assess_drift
 from .forecaster import LiquidationForecaster
 from .market_view import MarketView
 from .reference import Reference
-from .registry import iso, open_registry
+from .registry import REGISTERED, iso, open_registry
 from .report_page import plain_values
 from .score import with_columns
 from .train import load_model
@@ -62,20 +62,24 @@ def monitor_model(
 ) -> dict[str, Any]:
     """Run the drift monitors; of a registered model the decision to fall back is set or lifted in the registry.
 
+    Too few fresh labels lift nothing: a look that could not test the forecasts is not a calm one.
+
     Returns
     -------
     dict
         The report as plain values (`DriftReport`), "fall_back" the reason or None, "model", "since", "until", "at",
         "accounts" (that they are simulated) and "recorded": whether the registry knows.
     """
+    registered = not Path(request.model).is_dir()
+    version = _version(request) if registered else ""  # an alias may move while this looks
     say("loading the model")
-    model = load_model(request.model, store=request.store, threads=request.threads)
+    address = f"models:/{REGISTERED}/{version}" if registered else request.model
+    model = load_model(address, store=request.store, threads=request.threads)
     say(f"reading {request.market}")
     view = market_of(request.market, model)
     say(f"looking at simulated accounts since {request.since}")
     report = drift_of(model, view, rules, request, limits)
     reason = None if report.fall_back is None else report.fall_back.reason
-    registered = not Path(request.model).is_dir()
     found = dict(plain_values(report.as_dict())) | {
         "fall_back": reason,
         "model": request.model,
@@ -87,12 +91,25 @@ def monitor_model(
     }
     if registered:
         say("recording the decision")
-        with open_registry(request.store) as registry:
-            version = str(registry.find(request.model).version)
-            text = json.dumps(found, indent=1, sort_keys=True)
-            registry.attach(version, {f"{DRIFT_FOLDER}/{iso(at).replace(':', '')}.json": text})
-            registry.set_fall_back(version, reason, at)
+        _record(request, version, found, bool(report.counts), at)
     return found
+
+
+def _version(request: MonitorRequest) -> str:
+    with open_registry(request.store) as registry:
+        return str(registry.find(request.model).version)
+
+
+def _record(request: MonitorRequest, version: str, found: dict[str, Any], tested: bool, at: datetime) -> None:
+    """Keep what was found and the decision; `tested`: whether labels were enough to lift an earlier one."""
+    with open_registry(request.store) as registry:
+        present = registry.fall_back(version)
+        if found["fall_back"] is None and present is not None and not tested:
+            found["fall_back"] = present
+            found["warnings"] = [*found["warnings"], f"the fall-back stays, too few labels to lift it: {present}"]
+        text = json.dumps(found, indent=1, sort_keys=True)
+        registry.attach(version, {f"{DRIFT_FOLDER}/{iso(at).replace(':', '')}.json": text})
+        registry.set_fall_back(version, found["fall_back"], at)
 
 
 def drift_of(
