@@ -39,6 +39,14 @@ def test_the_target_is_the_root_mean_parkinson_variance_of_the_coming_bars():
     assert np.isnan(target[len(history) - 5 :]).all() and np.isfinite(target[: len(history) - 5]).all()
 
 
+def test_a_market_shorter_than_the_horizon_has_no_target():
+    """A young spot market must not stop a training."""
+    data = small.data()
+    for longer in (1, 2, 500):
+        target = scale_target(data, len(data.history) + longer)
+        assert target.shape == (len(data.history) + 1, len(data.symbols)) and np.isnan(target).all()
+
+
 def test_the_target_changes_with_its_own_bars_only():
     bar, horizon = 1000, 6
     target = scale_target(small.data(), horizon)

@@ -223,7 +223,7 @@ def scale_target(data: MarketData, horizon: int) -> FloatArray:
     """Log of the root mean Parkinson variance over bars i .. i + horizon - 1, (n_bars + 1, n_symbols)."""
     variance = parkinson(data.mark("high"), data.mark("low"), horizon)
     out = np.full((len(variance) + 1, variance.shape[1]), np.nan)
-    out[: len(variance) - horizon + 1] = _safe_log(variance[horizon - 1 :])
+    out[: max(len(variance) - horizon + 1, 0)] = _safe_log(variance[horizon - 1 :])
     return out
 
 
