@@ -91,7 +91,7 @@ def train(
     market: Market,
     train_end: Day,
     horizons: Horizons = "1h,4h,24h",
-    accounts: Accounts = 20_000,
+    accounts: Accounts = 60_000,
     seed: Seed = 1,
     threads: Threads = 2,
     venue: Venue = "binance_usdm",
