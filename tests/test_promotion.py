@@ -199,6 +199,16 @@ def test_probabilities_that_are_not_monotone_are_refused(good, bend, words):
     assert any(words in reason for reason in verdict.reasons)
 
 
+def test_a_challenger_that_is_silent_where_fhs_speaks_is_refused(good):
+    """Else it could leave out the accounts it is bad at."""
+    silent = Warped(good.horizons)
+    vars(silent).update(vars(good))
+    silent.bend = lambda p, sample: np.where(sample.column("leverage")[:, None] > 10, np.nan, p)
+    verdict = judge(silent, None, small.view(), small.RULES, accounts=400)
+    assert verdict.figures["unknown"] == 400 - verdict.figures["horizons"]["1h"]["n"] > 0
+    assert any(f"{verdict.figures['unknown']} accounts have a forecast of FHS and none" in r for r in verdict.reasons)
+
+
 # -- every rule on its own ----------------------------------------------------------------------------------------
 
 
@@ -216,6 +226,7 @@ def figures(**changes):
     table |= {"skill": {"fhs": {"log_loss": skill}, "champion": {"log_loss": skill | {"low": -0.01}}}}
     pooled = {"fhs": {"log_loss": skill}, "champion": {"log_loss": skill}}
     out = {"horizons": {"1h": table, "4h": copy.deepcopy(table)}, "pooled": copy.deepcopy(pooled)}
+    out["unknown"] = 0
     out["not_monotone"] = {"horizon": 0, "headroom": 0, "probed": 400}
     for path, value in changes.items():
         *parents, last = path.split("__")
@@ -243,6 +254,7 @@ def test_made_up_figures_pass():
         ("horizons__4h__models__challenger__ece_stress", 0.031, "calibration error in stress within 4h"),
         ("pooled__fhs__log_loss__low", 0.0, "does not beat FHS beyond doubt over all horizons"),
         ("pooled__champion__log_loss__high", -0.001, "is worse than the champion over all horizons"),
+        ("unknown", 2, "2 accounts have a forecast of FHS and none of the challenger"),
         ("not_monotone__horizon", 1, "1 probabilities fall with the horizon"),
         ("not_monotone__headroom", 3, "3 of 400 probed probabilities rise with headroom"),
     ],
@@ -386,6 +398,25 @@ def test_killed_while_recording_leaves_the_old_champion(filled, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         promote_model(request(filled, "models:/margincast/2"), small.RULES, NOON + dt.timedelta(days=2))
     assert Registry(open_client(filled)).champion() == "1"
+
+
+def test_a_verdict_against_a_champion_that_is_gone_is_not_kept(filled, monkeypatch):
+    """The champion moves while the challenger is judged."""
+    with open_registry(filled) as registry:
+        before = registry.newest_document("2", "gate")
+
+    def slow(*arguments, **settings):
+        with open_registry(filled) as registry:
+            registry.promote("3", "1", NOON, ["better"])
+        about = {"block": {"start": "a", "end": "b"}, "limits": {}, "accounts": "simulated"}
+        return promotion.Verdict(True, ("made up",), about)
+
+    monkeypatch.setattr(champions, "judge", slow)
+    with pytest.raises(MargincastError, match="became champion while version 2 was judged against 1"):
+        promote_model(request(filled, "models:/margincast/2"), small.RULES, NOON + dt.timedelta(days=3))
+    with open_registry(filled) as registry:
+        assert registry.newest_document("2", "gate") == before and registry.champion() == "3"
+        registry.rollback(NOON + dt.timedelta(days=4), "test")
 
 
 def test_the_first_unseen_day_is_the_one_after_training(good):

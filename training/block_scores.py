@@ -184,8 +184,9 @@ def block_figures(block: BlockForecasts, *, seed: int) -> dict[str, Any]:
         "horizons": by name "n", "days", "events", "base_rate", "stress_rows", "models" (log_loss, brier, ece,
         ece_calm and ece_stress; NaN where too few rows are in stress), "ece_over_fhs" (`calibration_excess`, overall
         and in stress) and "skill" of the challenger over each other model (log_loss and brier), each as value, low and
-        high (90%, days resampled). "pooled": the same skill with all horizons added up. "not_monotone" and
-        "reliability" (curves by horizon and model).
+        high (90%, days resampled). "pooled": the same skill with all horizons added up. "not_monotone",
+        "unknown" (rows of which FHS knows every probability and the challenger does not) and "reliability" (curves by
+        horizon and model).
     """
     data, said = block.data, block.said
     known = np.isfinite(np.hstack([data.breached, *said.values()])).all(axis=1)
@@ -202,7 +203,9 @@ def block_figures(block: BlockForecasts, *, seed: int) -> dict[str, Any]:
         curves[name] = {model: reliability_curve(p, data.breached[rows, k]) for model, p in of_horizon.items()}
     every = {model: p[rows] for model, p in said.items()}
     pooled = _skills(every, data.breached[rows], days)
-    return {"horizons": tables, "pooled": pooled, "not_monotone": dict(block.not_monotone), "reliability": curves}
+    silent = np.isfinite(said[FHS]).all(axis=1) & ~np.isfinite(said[CHALLENGER]).all(axis=1)
+    wrong = {"not_monotone": dict(block.not_monotone), "unknown": int(silent.sum())}
+    return {"horizons": tables, "pooled": pooled, **wrong, "reliability": curves}
 
 
 def _table(said: Mapping[str, FloatArray], outcome: FloatArray, days: DayBlocks, stressed: BoolArray) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def promote_model(
     Raises
     ------
     MargincastError
-        No such model, or the one that is champion already.
+        No such model, the one that is champion already, or another champion than it was judged against by now.
     """
     with open_registry(request.store) as registry:
         version, champion = str(registry.find(request.model).version), registry.champion()
@@ -117,6 +117,7 @@ def _record(request: PromotionRequest, version: str, champion: str | None, verdi
     address, told = f"models:/{REGISTERED}/{version}", plain_values(verdict.as_dict(at))
     about, sha256 = about_model(address, request.store)
     with open_registry(request.store) as registry:
+        registry.require_champion(champion, version)
         evaluation = registry.document(version, "evaluation.json")
         texts = card_texts(about, address=address, sha256=sha256, evaluation=evaluation, verdict=told)
         verdict_file = f"{GATE_FOLDER}/{iso(at).replace(':', '')}.json"

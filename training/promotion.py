@@ -158,6 +158,8 @@ def broken_rules(figures: Mapping[str, Any], limits: GateLimits) -> tuple[str, .
     if not pooled["low"] > 0:
         broken.append(f"does not beat FHS beyond doubt over all horizons: log-loss skill {_interval(pooled)}")
     broken += _worse_than_champion("over all horizons", figures["pooled"])
+    if figures["unknown"]:  # they are in no score: a model must not choose what it is judged on
+        broken.append(f"{figures['unknown']:,} accounts have a forecast of FHS and none of the challenger")
     wrong = figures["not_monotone"]
     if wrong["horizon"]:
         broken.append(f"{wrong['horizon']:,} probabilities fall with the horizon")

@@ -132,11 +132,7 @@ class Registry:
         MargincastError
             Another version has become champion since.
         """
-        if self.champion() != over:
-            raise MargincastError(
-                f"version {self.champion()} became champion while version {version} was judged against {over}; "
-                "judge again"
-            )
+        self.require_champion(over, version)
         reason = "; ".join(reasons)
         self._tag(version, gate="passed", gate_reason=reason, gate_at=iso(at), champion_before=over or "")
         if over is not None:
@@ -145,6 +141,13 @@ class Registry:
         if self.aliases().get(CHALLENGER) == version:
             self.client.delete_registered_model_alias(REGISTERED, CHALLENGER)
         self._log(Event(iso(at), "promoted", version, over or "", reason))
+
+    def require_champion(self, over: str | None, version: str) -> None:
+        """Raise MargincastError if `over`, which a version was judged against, is not the champion any more."""
+        if (champion := self.champion()) != over:
+            raise MargincastError(
+                f"version {champion} became champion while version {version} was judged against {over}; judge again"
+            )
 
     def refuse(self, version: str, at: datetime, reasons: Sequence[str]) -> None:
         """Record why a version was refused; no alias moves."""
