@@ -322,6 +322,13 @@ def test_goals_by_hand():
     assert found["rows whose probability falls with the horizon"].met
 
 
+def test_a_block_or_crash_that_could_not_be_scored_is_not_passed_over():
+    blank = table(float("nan"), float("nan"), low=float("nan"))
+    goals = goals_of([table(0.1, 0.1)], [table(0.1, 0.1), blank], [table(0.1, 0.1), blank], 0)
+    worst = [goal for goal in goals if "lowest bound" in goal.what or "crash" in goal.what]
+    assert worst and all(np.isnan(goal.measured) and not goal.met for goal in worst)
+
+
 def test_without_a_crash_there_is_no_goal_for_one_and_what_is_not_measured_is_not_met():
     goals = goals_of([table(0.1, 0.1)], [table(0.1, 0.1)], [], 2)
     assert not any("crash" in goal.what for goal in goals) and not goals[-1].met

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ def goals_of(
         tables, years, left_out = ([one[horizon] for one in part] for part in (pooled, blocks, crashes))
         goals += _skill_goals(horizon, tables, years)
         if left_out:
-            worst = min(_skill(table, base, "log_loss_value") for table in left_out for base in ("fhs", "fhs_har"))
+            worst = _worst(_skill(one, base, "log_loss_value") for one in left_out for base in ("fhs", "fhs_har"))
             goals.append(Goal("worst left-out crash, log-loss skill", horizon, WORST_CRASH, worst))
         goals += _calibration_goals(horizon, tables)
     goals.append(Goal("rows whose probability falls with the horizon", "all", 0.0, float(falling), at_most=True))
@@ -98,7 +98,7 @@ def _skill_goals(horizon: str, pooled: Sequence[Mapping[str, Any]], blocks: Sequ
         if horizon in asked:
             words = f"{WORDS[prefix]} skill over {base}"
             mean = float(np.mean([_skill(table, base, f"{prefix}value") for table in pooled]))
-            lowest = min(_skill(table, base, f"{prefix}low") for table in blocks)
+            lowest = _worst(_skill(table, base, f"{prefix}low") for table in blocks)
             goals += [Goal(words, horizon, asked[horizon], mean), Goal(f"{words}, lowest bound", horizon, 0.0, lowest)]
     return goals
 
@@ -115,6 +115,11 @@ def _calibration_goals(horizon: str, pooled: Sequence[Mapping[str, Any]]) -> lis
         low = float(np.mean([table["slices"]["regime"][regime]["ece_over_fhs"]["low"] for table in pooled]))
         goals.append(Goal(f"ECE less that of fhs, {regime}, lower bound", horizon, 0.0, low, at_most=True))
     return goals
+
+
+def _worst(values: Iterable[float]) -> float:
+    """The least; NaN if any is: `min` would pass it over."""
+    return float(np.min(list(values)))
 
 
 def _skill(table: Mapping[str, Any], base: str, field: str) -> float:
