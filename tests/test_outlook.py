@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import small_market as small
 
+from margincast.riskcore.errors import InputError
 from margincast.riskcore.records import book_from_records
 from margincast.training.outlook import DRAWS, outlook
 from margincast.training.population import simulate_accounts
@@ -112,3 +113,10 @@ def test_intervals_hold_the_forecast_and_are_not_told_of_a_fall_back(scorer, for
     assert (high - low)[inside, -1].min() > 0.001
     fallen = Scorer(small.fitted(), small.view(), small.RULES, scorer.bar, fall_back="drift").forecast(forecast.book)
     assert np.isnan(fallen.interval).all()
+
+
+def test_a_fall_back_needs_a_reason(scorer):
+    """An empty one would mark no pool, and the hybrid would be told as if nothing had been asked."""
+    for empty in ("", " "):
+        with pytest.raises(InputError, match="fall_back: must say why"):
+            Scorer(small.fitted(), small.view(), small.RULES, scorer.bar, fall_back=empty)

@@ -107,7 +107,8 @@ class Scorer:
         Bar at whose open the books are seen.
     fall_back
         Why the learned parts are not to be trusted (drift, or an operator's word): every pool is then scored by
-        historical simulation. None: only pools outside of the training sample are (`abstention.out_of_range`).
+        historical simulation. None: only pools outside of the training sample are (`abstention.out_of_range`). Empty
+        text raises InputError.
     """
 
     def __init__(
@@ -119,6 +120,8 @@ class Scorer:
         *,
         fall_back: str | None = None,
     ) -> None:
+        if fall_back is not None and not fall_back.strip():
+            raise InputError("must say why", column="fall_back", value=fall_back)
         self.fall_back = fall_back
         self.model, self.view, self.rules, self.bar = model.aligned(view.data.symbols), view, rules, bar
         self.market: MarketState = view.history.state_at(bar)
