@@ -336,6 +336,26 @@ def test_a_decision_is_recorded_of_the_version_that_was_looked_at(store, model, 
         registry.set_fall_back("1", None, AT + dt.timedelta(days=6))
 
 
+def test_a_score_is_by_one_version_and_what_a_monitor_said_of_it(store, model, scored, monkeypatch):
+    """The champion moves while its model is loaded."""
+    with open_registry(store) as registry:
+        registry.set_fall_back("1", "made up", AT + dt.timedelta(days=7))
+    loaded = []
+
+    def load(address, **options):
+        loaded.append(address)
+        monkeypatch.setattr(Registry, "find", lambda *a: pytest.fail("asked again which version is meant"))
+        return model
+
+    monkeypatch.setattr(scoring, "load_model", load)
+    monkeypatch.setattr(scoring, "view_market", lambda *a: small.view())
+    sources = {record["source"] for record in scored()["accounts"]}
+    monkeypatch.undo()
+    with open_registry(store) as registry:
+        registry.set_fall_back("1", None, AT + dt.timedelta(days=8))
+    assert loaded == ["models:/margincast/1"] and sources == {"fhs"}
+
+
 def test_a_scorer_takes_the_stored_models_reference_along(model):
     """`aligned` must not lose it."""
     scorer = Scorer(model, small.view(), small.RULES, len(small.view().history))

@@ -20,12 +20,11 @@ from ..riskcore.rulebook import RuleBook
 from .accounts_file import read_accounts
 from .advice import advise
 from .behaviour_files import behavioural_of
-from .forecaster import LiquidationForecaster
 from .market_view import view_market
 from .outlook import outlook
 from .provenance import book_stamp, rules_record
 from .reasons import explain
-from .registry import CHAMPION, open_registry
+from .registry import CHAMPION, REGISTERED, open_registry
 from .score import Scorer, warnings_of
 from .train import load_model
 
@@ -126,7 +125,8 @@ def explain_account(
 
 def _prepare(request: ScoreRequest, rules: RuleBook, say: Say) -> tuple[Scorer, AccountBook]:
     say("loading the model")
-    model = _model(request)
+    address, fall_back = _resolved(request)
+    model = load_model(address, store=request.store, threads=request.threads)
     say(f"reading {request.market}")
     view = view_market(read_market_folder(request.market))
     if float(model.about_["bar_hours"]) != view.data.bar_hours:
@@ -134,7 +134,7 @@ def _prepare(request: ScoreRequest, rules: RuleBook, say: Say) -> tuple[Scorer, 
         raise InputError(problem, file=request.market)
     bar = len(view.history) if request.at is None else view.history.bar_of(instant_of(request.at))
     book = read_accounts(request.accounts, view.history.instruments, rules.aliases)
-    return Scorer(model, view, rules, bar, fall_back=_fall_back(request)), book
+    return Scorer(model, view, rules, bar, fall_back=fall_back), book
 
 
 @contextmanager
@@ -152,19 +152,20 @@ def located_in(path: Path, book: AccountBook, pools: IntArray) -> Iterator[None]
         raise InputError(error.problem, file=path, row=row, column=column, value=error.value) from None
 
 
-def _model(request: ScoreRequest) -> LiquidationForecaster:
+def _resolved(request: ScoreRequest) -> tuple[str, str | None]:
+    """The model's address, of a version and not an alias that may move, and why it is not trusted.
+
+    That is what the caller says, else what a monitor wrote beside the version in the registry.
+    """
+    address = request.model or CHAMPION
+    if Path(address).is_dir():
+        return address, request.fall_back
     if request.model is None and not request.store.is_dir():
         raise MargincastError(f"{request.store}: no model store here; train one first, or name a folder with --model")
-    return load_model(request.model or CHAMPION, store=request.store, threads=request.threads)
-
-
-def _fall_back(request: ScoreRequest) -> str | None:
-    """Why the model is not trusted: what the caller says, else what a monitor wrote beside it in the registry."""
-    address = request.model or CHAMPION
-    if request.fall_back is not None or Path(address).is_dir():
-        return request.fall_back
     with open_registry(request.store) as registry:
-        return registry.fall_back(str(registry.find(address).version))
+        version = str(registry.find(address).version)
+        why = registry.fall_back(version) if request.fall_back is None else request.fall_back
+    return f"models:/{REGISTERED}/{version}", why
 
 
 def _fallen_back(records: list[dict[str, Any]]) -> list[str]:
