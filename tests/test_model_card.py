@@ -356,6 +356,16 @@ def test_a_score_is_by_one_version_and_what_a_monitor_said_of_it(store, model, s
     assert loaded == ["models:/margincast/1"] and sources == {"fhs"}
 
 
+def test_a_score_of_the_time_of_training_is_said_to_be_no_forecast(model, scored, monkeypatch):
+    monkeypatch.setattr(scoring, "load_model", lambda *a, **k: model)
+    monkeypatch.setattr(scoring, "view_market", lambda *a: small.view())
+
+    def told(at):
+        return any(f"training reaches to {small.TRAIN_END}" in line for line in scored(at=at)["warnings"])
+
+    assert told(f"{small.TRAIN_END}T23:00") and not told(f"{SINCE}T00:00")
+
+
 def test_a_scorer_takes_the_stored_models_reference_along(model):
     """`aligned` must not lose it."""
     scorer = Scorer(model, small.view(), small.RULES, len(small.view().history))

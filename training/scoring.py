@@ -20,6 +20,7 @@ from ..riskcore.rulebook import RuleBook
 from .accounts_file import read_accounts
 from .advice import advise
 from .behaviour_files import behavioural_of
+from .block_scores import first_unseen_day
 from .market_view import view_market
 from .outlook import outlook
 from .provenance import book_stamp, rules_record
@@ -209,5 +210,14 @@ def _about(book: AccountBook, scorer: Scorer, records: list[dict[str, Any]]) -> 
         "rules": rules_record(rules),
         "stamp": book_stamp(book, scorer.market, rules),
         "data": {"marks": scorer.view.history.source, "simulated": data.simulated, "tables": data.report.as_dict()},
-        "warnings": [*warnings_of(scorer.model, scorer.view, rules), *_fallen_back(records)],
+        "warnings": [*warnings_of(scorer.model, scorer.view, rules), *_foreseen(scorer), *_fallen_back(records)],
     }
+
+
+def _foreseen(scorer: Scorer) -> list[str]:
+    """A line where the model's training has seen what it is asked to forecast."""
+    if scorer.market.time >= np.datetime64(first_unseen_day(scorer.model), "ns"):
+        return []
+    return [
+        f"the model's training reaches to {scorer.model.about_['train_end']}, beyond this instant: no true forecast"
+    ]
