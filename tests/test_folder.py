@@ -490,10 +490,10 @@ def test_other_real_folders_read(name, symbols, minutes):
 
 def test_spot_markets_against_the_base_asset_are_a_market_of_their_own(tmp_path):
     early = START - pd.Timedelta(hours=30)
-    names = ("BTC_USDT", "SOLUSDT", "DOT", "ETH_BTC")
+    names = ("BTC_USDT", "SOLUSDT", "ETH", "ETH_BTC", "ETHBTC")
     spot = pd.concat([bars(n, 50.0, hours=90 - i, start=early) for i, n in enumerate(names)], ignore_index=True)
     found = read_market_folder(folder_of(tmp_path, spot=spot)).spot_market
-    assert found.symbols == ("BTC", "DOT", "SOL")
+    assert found.symbols == ("BTC", "ETH", "SOL")
     assert found.times[0] == np.datetime64("2023-12-30T18") and len(found.times) == 90
     assert found.trade["high"][0, 0] == pytest.approx(50.5) and np.isnan(found.trade["high"][-1, 1:]).all()
 

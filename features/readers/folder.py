@@ -72,7 +72,7 @@ def read_market_folder(path: str | Path, *, max_gap: int = MAX_GAP) -> MarketDat
     laid = _lay_out(tables, grid, symbols, max_gap)
     history = _history(grid, symbols, laid)
     series, told = read_series(folder, grid)
-    spot = _spot_market(tables["spot"], market, folder, max_gap) if "spot" in tables else None
+    spot = _spot_market(tables["spot"], symbols, market, folder, max_gap) if "spot" in tables else None
     odd = () if spot is None else tuple(note for note in spot.report.notes if note.startswith("spot: "))
     reports = [laid[n].report if n in laid else survey_of_rows(t, grid) for n, t in tables.items()]
     report = _data_report(folder, market, grid, (*reports, *told), history, odd)
@@ -91,14 +91,16 @@ def read_market_folder(path: str | Path, *, max_gap: int = MAX_GAP) -> MarketDat
     )
 
 
-def _spot_market(table: SourceTable, market: Mapping[str, object], folder: Path, max_gap: int) -> MarketData | None:
+def _spot_market(
+    table: SourceTable, coins: tuple[str, ...], market: Mapping[str, object], folder: Path, max_gap: int
+) -> MarketData | None:
     """The spot markets against the base asset on bars of their own; None where there are closes only, or none.
 
     Bars whose prices contradict each other count as missing, and are counted in the notes.
     """
     if not set(BAR_COLUMNS) <= set(table.frame):
         return None
-    against = against_base(table, BASE)
+    against = against_base(table, coins, BASE)
     if against.frame.empty:
         return None
     grid = grid_of(against)

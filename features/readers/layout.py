@@ -113,20 +113,20 @@ def named_by_coin(table: SourceTable, coins: Sequence[str], base: str) -> Source
     return SourceTable(table.name, table.file, table.sha256, frame, table.notes)
 
 
-def against_base(table: SourceTable, base: str) -> SourceTable:
-    """The rows of spot markets against the base asset, named by coin; a name without a quote is such a coin.
+def against_base(table: SourceTable, coins: Sequence[str], base: str) -> SourceTable:
+    """The rows of spot markets against the base asset, named by coin, whether a perpetual of theirs is there or not.
 
-    A coin whose name ends in the base asset's without a separator (BTCUSDT) is found; other quotes are left out.
+    A name without a quote counts if it is one of `coins`; other quotes are left out.
     """
-    names = {str(name): _against(str(name), base) for name in table.frame["symbol"].unique()}
+    names = {str(name): _against(str(name), coins, base) for name in table.frame["symbol"].unique()}
     named = table.frame.assign(symbol=table.frame["symbol"].map(names))
     frame = named[named["symbol"].notna()].reset_index(drop=True)
     return SourceTable(table.name, table.file, table.sha256, frame, table.notes)
 
 
-def _against(name: str, base: str) -> str | None:
+def _against(name: str, coins: Sequence[str], base: str) -> str | None:
     ends = [f"{separator}{base}" for separator in SEPARATORS]
-    stem = next((name.removesuffix(end) for end in ends if name.endswith(end)), name)
+    stem = next((name.removesuffix(end) for end in ends if name.endswith(end)), name if name in coins else "")
     return None if not stem or any(mark in stem for mark in SEPARATORS[:-1]) else stem
 
 
