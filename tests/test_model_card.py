@@ -211,12 +211,15 @@ def test_cards_of_a_registered_model_hold_its_evaluation_and_newest_verdict(stor
 
 def test_cards_of_a_folder_take_an_evaluation_file(store, tmp_path):
     (tmp_path / "evaluation.json").write_text(json.dumps(plain_values(small.evaluation().scores)))
+    score = {"horizons": ["1h"], "data": {}}  # what `score --json` writes has these keys too
     (tmp_path / "wrong.json").write_text("[]")
+    (tmp_path / "score.json").write_text(json.dumps(score))
     folder = str(store.parent / "model")
     write_cards(folder, tmp_path / "nowhere", tmp_path / "out", tmp_path / "evaluation.json")
     assert json.loads((tmp_path / "out" / "model_card.json").read_text())["metrics"] is not None
-    with pytest.raises(InputError, match="is not what `evaluate --json` writes"):
-        write_cards(folder, tmp_path / "nowhere", tmp_path / "out", tmp_path / "wrong.json")
+    for name in ("wrong.json", "score.json"):
+        with pytest.raises(InputError, match="is not what `evaluate --json` writes"):
+            write_cards(folder, tmp_path / "nowhere", tmp_path / "out", tmp_path / name)
     with pytest.raises(InputError, match="is not a JSON file"):
         write_cards(folder, tmp_path / "nowhere", tmp_path / "out", tmp_path / "missing.json")
 

@@ -83,6 +83,6 @@ def _read(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as failure:
         raise InputError("is not a JSON file that can be read", file=path) from failure
-    if not isinstance(found, dict) or not {"horizons", "data"} <= set(found):
+    if not isinstance(found, dict) or not {"horizons", "data"} <= set(found) or not isinstance(found["horizons"], dict):
         raise InputError("is not what `evaluate --json` writes", file=path)
     return found
