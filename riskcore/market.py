@@ -162,6 +162,7 @@ class MarketHistory:
         """The bar that opens at `time`, which may be the instant just after the last bar."""
         offset = float((np.asarray(time, dtype="datetime64[ns]") - self.times[0]) / self.step)
         if not 0 <= offset <= len(self) or offset != int(offset):
-            first, last = self.times[0], self.times[-1] + self.step
-            raise InputError(f"is not on the bar grid from {first} to {last}", column="time", value=str(time))
+            first, last = (np.datetime_as_string(end, "s") for end in (self.times[0], self.times[-1] + self.step))
+            asked = str(np.datetime_as_string(time, "auto"))
+            raise InputError(f"is not on the bar grid from {first} to {last}", column="time", value=asked)
         return int(offset)

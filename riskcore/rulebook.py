@@ -253,7 +253,8 @@ class RuleBook:
         """The schedule of an instrument; without one and without a generic one, InputError."""
         schedule = self.schedules.get(self.aliases.get(symbol, symbol), self.generic)
         if schedule is None:
-            raise InputError(f"the {self.venue} rule-book has no tier table for it", column="symbol", value=symbol)
+            problem = f"the {self.venue} rule-book has no tier table for it; --generic (with_generic) assumes one"
+            raise InputError(problem, column="symbol", value=symbol)
         return schedule
 
     def haircut_of(self, asset: str, base: str) -> HaircutSchedule:
@@ -264,7 +265,8 @@ class RuleBook:
             return NO_HAIRCUT
         if self.generic_haircut is not None:
             return self.generic_haircut
-        raise InputError(f"the {self.venue} rule-book does not accept it as collateral", column="asset", value=asset)
+        problem = f"the {self.venue} rule-book does not accept it as collateral; --generic (with_generic) would"
+        raise InputError(problem, column="asset", value=asset)
 
     def generic_symbols(self, symbols: tuple[str, ...]) -> tuple[str, ...]:
         """Those of `symbols` that are margined by the generic schedule."""

@@ -139,6 +139,7 @@ def test_a_truncated_parquet_file_is_refused(refused, tables, tmp_path, part):
     ("options", "told"),
     [
         (["--train-end", "2021-01-01", "--test-start", "2022-04-22"], "too little to train on"),
+        (["--train-end", "2031-01-01", "--test-start", "2031-02-01"], "column train_end: is after the last day of the"),
         (["--train-end", "2022-04-20", "--test-start", "2023-01-01"], "nothing to test on"),
         (["--train-end", "2022-04-20", "--test-start", "2022-04-20"], "column test_start: must be after train_end"),
         ([*PERIOD, "--test-end", "2022-04-21"], "column test_end: must not be before"),
@@ -267,7 +268,7 @@ tables = [{ symbols = ["DOGE"], rows = [[0, 1000000, 0.01, 50]] }]
     common = ["--accounts", tmp_path / "accounts.json", "--market", small.folder(), "--model", model]
     told = refused("score", *common, "--venue", rules, "--json", "out.json")
     assert "accounts.json, row 1, column symbol of bad/main" in told
-    assert "the little rule-book has no tier table for it (found 'BTC')" in told
+    assert "the little rule-book has no tier table for it; --generic (with_generic) assumes one (found 'BTC')" in told
 
 
 # -- models -------------------------------------------------------------------------------------------------------
@@ -293,10 +294,11 @@ def test_a_model_with_a_changed_byte_is_refused(score_with, model):
 
 
 def test_a_model_that_is_not_there_is_refused(score_with, tmp_path):
-    assert "no model store" in score_with("--model", tmp_path / "none")
+    assert "none: is no model folder, and a registered model is" in score_with("--model", tmp_path / "none")
+    assert "there is no model store here; train a model first" in score_with("--model", "models:/margincast/1")
     assert "no model store here; train one first" in score_with()
     (tmp_path / "folder").mkdir()
-    assert "manifest.json: cannot be read" in score_with("--model", tmp_path / "folder")
+    assert "folder: is no model folder, it has no manifest.json" in score_with("--model", tmp_path / "folder")
 
 
 def test_a_market_of_other_bars_than_the_models_is_refused(refused, model, tmp_path):

@@ -46,7 +46,7 @@ def make_folder(path: Path) -> None:
 def require_new_folder(path: Path) -> None:
     """Raise MargincastError if `path` is there already and is not an empty folder."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise MargincastError(f"{path}: is there already; name a new folder")
+        raise MargincastError(f"{path}: is there already; name a new folder with --out")
 
 
 @contextmanager

@@ -106,8 +106,10 @@ def training_bars(plan: Plan, history: MarketHistory, longest: int) -> tuple[int
     """
     warm_up = int(np.timedelta64(WARM_UP_DAYS, "D") / history.step)
     last = _bar_after(history, plan.train_end)
+    begin, end = (np.datetime_as_string(history.times[bar], "D") for bar in (0, -1))
+    if str(plan.train_end) > end:
+        raise InputError(f"is after the last day of the market, {end}", column="train_end", value=str(plan.train_end))
     if last - longest <= warm_up + LEAST_BARS:
-        begin, end = str(history.times[0])[:10], str(history.times[-1])[:10]
         problem = (
             f"leaves too little to train on: the market runs from {begin} to {end}, {WARM_UP_DAYS} days warm it up"
         )

@@ -70,8 +70,9 @@ def parse_address(address: str) -> tuple[str, str, str]:
         name, _, alias = text.partition("@")
         return name, "", alias
     name, _, version = text.partition("/")
-    if not version:
-        raise MargincastError(f'{address}: a registered model is named like "models:/margincast/3" or "champion"')
+    if not name or not version.isdecimal():
+        problem = 'is no model folder, and a registered model is named like "models:/margincast/3" or "champion"'
+        raise MargincastError(f"{address}: {problem}")
     return name, version, ""
 
 
@@ -81,21 +82,23 @@ def open_registry(store: Path) -> Iterator[Registry]:
     if not is_there(store):
         raise MargincastError(f"{store}: there is no model store here; train a model first")
     with failures_as(f"{store}: the registry could not be read or written"):
-        yield Registry(open_client(store))
+        yield Registry(open_client(store), str(store))
 
 
 class Registry:
-    """Versions of the model, their aliases and tags, on an MLflow client."""
+    """Versions of the model, their aliases and tags, on an MLflow client; errors name `store`."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, store: str = "the store") -> None:
         self.client = client
+        self.store = store
 
     def find(self, address: str) -> Any:
-        """The MLflow version at an address; MlflowException where there is none."""
+        """The MLflow version at an address; MargincastError where there is none."""
         name, version, alias = parse_address(address)
-        if alias:
-            return self.client.get_model_version_by_alias(name, alias)
-        return self.client.get_model_version(name, version)
+        with failures_as(f"{address}: no such model in {self.store}"):
+            if alias:
+                return self.client.get_model_version_by_alias(name, alias)
+            return self.client.get_model_version(name, version)
 
     def aliases(self) -> dict[str, str]:
         """Version by alias."""

@@ -25,7 +25,7 @@ from .market_view import view_market
 from .outlook import outlook
 from .provenance import book_stamp, rules_record
 from .reasons import explain
-from .registry import CHAMPION, REGISTERED, open_registry
+from .registry import CHAMPION, REGISTERED, open_registry, parse_address
 from .score import Scorer, warnings_of
 from .train import load_model
 
@@ -163,6 +163,7 @@ def _resolved(request: ScoreRequest) -> tuple[str, str | None]:
         return address, request.fall_back
     if request.model is None and not request.store.is_dir():
         raise MargincastError(f"{request.store}: no model store here; train one first, or name a folder with --model")
+    parse_address(address)  # what is no address at all is said before the store is looked for
     with open_registry(request.store) as registry:
         version = str(registry.find(address).version)
         why = registry.fall_back(version) if request.fall_back is None else request.fall_back

@@ -62,6 +62,8 @@ def state_hash(folder: Path) -> str:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
+    if folder.is_dir() and not (folder / MANIFEST).exists():
+        raise CorruptModelError(f"{folder}: is no model folder, it has no {MANIFEST}")
     content = _read(folder / MANIFEST)
     try:
         manifest = json.loads(content)

@@ -70,7 +70,8 @@ def fetch_model(store: Path, address: str, target: Path) -> Path:
     parse_address(address)
     if not is_there(store):
         raise MargincastError(f"{address}: is no model folder, and there is no model store in {store}")
-    with failures_as(f"{address}: no such model in {store}"):
+    with failures_as(f"{store}: the registry could not be read"):
         client = open_client(store)
-        found = Registry(client).find(address)
+        found = Registry(client, str(store)).find(address)
+    with failures_as(f"{address}: the files of the model are gone; {store} knows them by the path it was made at"):
         return Path(client.download_artifacts(str(found.run_id), "model", str(target)))
