@@ -94,7 +94,19 @@ def test_a_damaged_line_is_named(tmp_path, damage, words):
 def test_a_store_without_a_ledger_has_no_records_and_an_empty_table(tmp_path, capsys):
     assert read_ledger(tmp_path) == []
     show_ledger(ledger_table([]))
-    assert "0 rows" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "0 rows" in out and "`evaluate --store` and `validate` write it" in out
+
+
+def test_a_slice_that_no_record_has_is_refused():
+    with pytest.raises(InputError, match=r"column slice: is in no record; there are all, .*regime/stressed.*'stresed'"):
+        show_ledger(ledger_table([record()]), "stresed")
+
+
+def test_horizons_rise_also_where_the_file_has_sorted_their_names(tmp_path):
+    append_record(tmp_path, record())
+    table = ledger_table(read_ledger(tmp_path))
+    assert list(dict.fromkeys(table["horizon"])) == ["1h", "4h", "24h"]
 
 
 def test_a_store_that_cannot_be_written_is_said(tmp_path):

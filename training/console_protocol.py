@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .skill_ledger import ALL
+from .skill_ledger import ALL, slice_of
 
 PERCENT = (100.0, "+.1f")
 PLAIN = (1.0, ".4f")
@@ -84,12 +84,14 @@ def show_ledger(table: pd.DataFrame, slice_name: str = ALL) -> None:
     shown = Table(title=f"slice: {slice_name}", title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
     for name in ("what", "model", "seed", "within", "over FHS", "over FHS-HAR"):
         shown.add_column(name, justify="right" if name.startswith(("seed", "over")) else "left", overflow="fold")
-    rows = table[table["slice"] == slice_name] if len(table) else table
+    rows = slice_of(table, slice_name)
     for row in rows.to_dict("records"):
         skills = (_of_row(row, base) for base in ("fhs", "fhs_har"))
         shown.add_row(escape(row["what"]), row["model_sha256"][:8], str(row["seed"]), row["horizon"], *skills)
     console.print(shown)
     console.print(f"{len(rows):,} rows; % skill of log loss, 90% intervals over resampled days", highlight=False)
+    if not len(table):
+        console.print("no ledger here yet: `evaluate --store` and `validate` write it", style="dim", highlight=False)
 
 
 def _of_row(row: Mapping[Any, Any], base: str) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 from ..riskcore.errors import InputError, MargincastError
 from .atomic import make_folder
 from .forecaster import LiquidationForecaster
-from .plan import Plan
+from .plan import UNITS, Plan
 from .registry import iso
 from .slices import CHIEF, COMPARED, FHS
 from .store import save_state
@@ -160,7 +160,26 @@ def ledger_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         brier_fhs, log_loss_fhs_har and brier_fhs_har, each also with _low and _high (NaN where none could be given);
         ece and ece_fhs.
     """
-    return pd.DataFrame([_flat(r, h, s) for r in records for h, slices in r["skills"].items() for s in slices])
+    return pd.DataFrame([_flat(r, h, s) for r in records for h in _rising(r["skills"]) for s in r["skills"][h]])
+
+
+def _rising(horizons: Iterable[str]) -> list[str]:
+    return sorted(horizons, key=lambda name: int(name[:-1]) * UNITS[name[-1]])
+
+
+def slice_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of one slice.
+
+    Raises
+    ------
+    InputError
+        A slice that no record has.
+    """
+    rows = table[table["slice"] == name] if len(table) else table
+    if len(table) and not len(rows):
+        known = ", ".join(sorted(set(table["slice"])))
+        raise InputError(f"is in no record; there are {known}", column="slice", value=name)
+    return rows
 
 
 def _flat(record: Mapping[str, Any], horizon: str, name: str) -> dict[str, Any]:
