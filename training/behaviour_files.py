@@ -55,7 +55,7 @@ def learn_behaviour(
     events = read_account_events(history, view.history.instruments).events
     begin, end = (int(np.searchsorted(view.history.times, instant)) for instant in (first, last))
     if begin >= end:
-        raise InputError("holds no bar of this market", column="start", value=str(first)[:10])
+        raise InputError("has no bar of this market between it and the end", column="start", value=str(first)[:10])
     hazards = learn_hazards(view, rules, events, max(begin, 1), min(end, len(view.history) - 1))
     fingerprint = save_state(BehaviouralForecaster(hazards).state(), folder)
     return LearnedBehaviour(folder, fingerprint, len(events.accounts), first, last)

@@ -104,6 +104,7 @@ def show_cards(files: Iterable[Path]) -> None:
 def show_behaviour(learned: LearnedBehaviour) -> None:
     """What hazards were learned from, and where they are."""
     console = Console()
-    period = f"{np.datetime_as_string(learned.first, 'D')} to {np.datetime_as_string(learned.last, 'D')}"
+    last = learned.last - np.timedelta64(1, "ns")  # the period ends before `last`
+    period = f"{np.datetime_as_string(learned.first, 'D')} to {np.datetime_as_string(last, 'D')}"
     console.print(f"learned from {learned.accounts:,} accounts, {period}", highlight=False)
     console.print(f"wrote {escape(str(learned.folder))}", highlight=False, soft_wrap=True)
