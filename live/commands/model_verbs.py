@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .options import STORE, Accounts, Day, JsonFile, Market, Seed, Store, Threads, Venue, rules_of, told, write_json
+from .options import (
+    STORE,
+    Accounts,
+    Day,
+    JsonFile,
+    Market,
+    Seed,
+    Store,
+    Threads,
+    Venue,
+    day_of,
+    rules_of,
+    told,
+    write_json,
+)
 
 verbs = typer.Typer()
 
-Registered = Annotated[str, typer.Option("--model", help='Registered model: "challenger", "models:/margincast/3".')]
+Registered = Annotated[str, typer.Option("--model", help="Registered model, such as models:/margincast/3.")]
+FirstJudged = Annotated[
+    Any, typer.Option(parser=day_of, metavar="DATE", help="First day judged on; default: the newest neither has seen.")
+]
 ChampionModel = Annotated[str, typer.Option("--model", help='Model folder or registry address, such as "champion".')]
 
 
@@ -20,7 +37,7 @@ ChampionModel = Annotated[str, typer.Option("--model", help='Model folder or reg
 def promote(
     market: Market,
     model: Registered = "challenger",
-    start: Day = None,
+    start: FirstJudged = None,
     accounts: Accounts = 20_000,
     seed: Seed = 1001,
     threads: Threads = 2,

@@ -37,9 +37,7 @@ JsonFile = Annotated[
     Path | None, typer.Option("--json", callback=in_a_folder, help="Write the result to this JSON file as well.")
 ]
 Store = Annotated[Path, typer.Option(help="Folder of the MLflow store (SQLite) and of models.")]
-Model = Annotated[
-    str | None, typer.Option(help='Model folder or registry address ("models:/margincast/3", "champion").')
-]
+Model = Annotated[str | None, typer.Option(help="Model folder, or models:/margincast/3; default: the champion.")]
 At = Annotated[str | None, typer.Option(help="Instant to look at, UTC, on the market's bar grid; default: its end.")]
 Generic = Annotated[bool, typer.Option(help="Margin unlisted contracts by a generic schedule; said aloud.")]
 Target = Annotated[float, typer.Option(min=0.0001, max=0.9999, help="Probability that advice brings to.")]
@@ -51,14 +49,15 @@ AccountFile = Annotated[Path, typer.Option(help="Accounts: JSON records or CSV."
 STORE = Path("margincast-store")
 
 
-def _day(text: str) -> dt.date:
+def day_of(text: str) -> dt.date:
+    """A day in ISO form."""
     try:
         return dt.date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a date such as 2023-12-31") from None
 
 
-Day = Annotated[Any, typer.Option(parser=_day, metavar="DATE")]
+Day = Annotated[Any, typer.Option(parser=day_of, metavar="DATE", help="A day such as 2023-12-31, UTC.")]
 
 
 def instant_of(text: str) -> int:
