@@ -1,5 +1,6 @@
 """What the verbs print: within 80 columns, nothing cut off, names with brackets as they are, substitutes aloud."""
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,6 +114,17 @@ def test_scores_fit_whatever_the_names_and_sums(shown):
 def test_only_the_asked_number_of_pools_is_shown(shown):
     out = shown(console.show_scores, scores(record(account="first"), record(account="second")), 1)
     assert "first" in out and "second" not in out and "2 pools" in out
+
+
+def test_what_owners_may_do_is_told_where_their_history_is_known(shown):
+    known, other = record(account="first"), record(account="second")
+    content = scores(known, other)
+    last = content["horizons"][-1]
+    known["behavioural"] = {last: 0.4567}
+    other["behavioural"] = {last: math.nan}
+    out = shown(console.show_scores, content, 10)
+    assert out.count("if its owner may act first") == 1 and f"45.67% within {last}" in out
+    assert "1 of 2 pools are not in the history" in out
 
 
 def test_an_explanation_fits_and_shows_each_horizon(shown):

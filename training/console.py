@@ -166,6 +166,10 @@ def show_scores(result: Mapping[str, Any], top: int) -> None:
     _print_outlook(console, result["outlook"], horizons[-1])
     for record in result["accounts"][:top]:
         _print_why(console, record)
+    acting = [record["behavioural"][horizons[-1]] for record in result["accounts"] if "behavioural" in record]
+    if unknown := sum(chance != chance for chance in acting):
+        line = f"{unknown:,} of {len(acting):,} pools are not in the history: how their owners act is not known"
+        console.print(line, style="dim", highlight=False)
     _print_warnings(console, result["warnings"])
 
 
@@ -333,6 +337,10 @@ def _print_why(console: Console, record: Mapping[str, Any]) -> None:
         horizon, worth = list(premium.items())[-1]
         line = f"insuring what it may owe beyond its collateral within {horizon} is worth {worth:,.2f}"
         console.print(f"  {line}", highlight=False)
+    if behavioural := record.get("behavioural"):
+        horizon, chance = list(behavioural.items())[-1]
+        if chance == chance:
+            console.print(f"  if its owner may act first: {chance:.2%} within {horizon}", highlight=False)
 
 
 def _because(reason: Mapping[str, Any]) -> str:
