@@ -10,7 +10,6 @@ import typer
 
 from .options import (
     STORE,
-    Accounts,
     Day,
     JsonFile,
     Market,
@@ -27,6 +26,7 @@ from .options import (
 verbs = typer.Typer()
 
 Registered = Annotated[str, typer.Option("--model", help="Registered model, such as models:/margincast/3.")]
+Judged = Annotated[int, typer.Option(min=1, help="Simulated accounts to look at.")]
 FirstJudged = Annotated[
     Any, typer.Option(parser=day_of, metavar="DATE", help="First day judged on; default: the newest neither has seen.")
 ]
@@ -38,7 +38,7 @@ def promote(
     market: Market,
     model: Registered = "challenger",
     start: FirstJudged = None,
-    accounts: Accounts = 20_000,
+    accounts: Judged = 20_000,
     seed: Seed = 1001,
     threads: Threads = 2,
     venue: Venue = "binance_usdm",
@@ -76,7 +76,7 @@ def monitor(
     market: Market,
     since: Day,
     model: ChampionModel = "champion",
-    accounts: Accounts = 20_000,
+    accounts: Judged = 20_000,
     seed: Seed = 2001,
     threads: Threads = 2,
     venue: Venue = "binance_usdm",
