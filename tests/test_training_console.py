@@ -116,6 +116,11 @@ def test_only_the_asked_number_of_pools_is_shown(shown):
     assert "first" in out and "second" not in out and "2 pools" in out
 
 
+def test_a_premium_that_no_scenario_gives_is_said_and_not_shown_as_a_number(shown):
+    out = shown(console.show_scores, scores(record(premium={"24h": math.nan})), 10)
+    assert "has no price: no scenario liquidates it" in " ".join(out.split()) and "nan" not in out
+
+
 def test_what_owners_may_do_is_told_where_their_history_is_known(shown):
     known, other = record(account="first"), record(account="second")
     content = scores(known, other)

@@ -335,8 +335,8 @@ def _print_why(console: Console, record: Mapping[str, Any]) -> None:
         console.print(f"  {escape(line)}", highlight=False)
     if premium := record.get("premium"):
         horizon, worth = list(premium.items())[-1]
-        line = f"insuring what it may owe beyond its collateral within {horizon} is worth {worth:,.2f}"
-        console.print(f"  {line}", highlight=False)
+        said = f"is worth {worth:,.2f}" if worth == worth else "has no price: no scenario liquidates it"
+        console.print(f"  insuring what it may owe beyond its collateral within {horizon} {said}", highlight=False)
     if behavioural := record.get("behavioural"):
         horizon, chance = list(behavioural.items())[-1]
         if chance == chance:
