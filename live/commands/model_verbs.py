@@ -83,7 +83,7 @@ def monitor(
     store: Store = STORE,
     json_file: JsonFile = None,
 ) -> None:
-    """Look for drift since a day; a registered model that alarms falls back to FHS until a later look is calm."""
+    """Look for drift since a day; one that alarms (exit code 1) falls back to FHS until a later look is calm."""
     from ...training.console_models import show_drift
     from ...training.monitor import MonitorRequest, monitor_model
 
@@ -92,6 +92,8 @@ def monitor(
         report = monitor_model(request, rules_of(venue), dt.datetime.now(dt.UTC), say=say)
     show_drift(report)
     write_json(json_file, report)
+    if report["fall_back"]:
+        raise typer.Exit(1)
 
 
 @verbs.command()
