@@ -370,3 +370,10 @@ def test_demo_on_a_market_of_the_users(run, monkeypatch, tmp_path):
 def test_the_version_is_printed(run):
     code, out, _ = run("--version")
     assert code == 0 and out.strip() == f"margincast {margincast.__version__}"
+
+
+@pytest.mark.parametrize(("reason", "code"), [("share of shifted features 60%", 1), (None, 0)])
+def test_a_monitor_that_alarms_exits_with_one(run, monkeypatch, reason, code):
+    monkeypatch.setattr("margincast.training.monitor.monitor_model", lambda *_, **__: {"fall_back": reason})
+    monkeypatch.setattr("margincast.training.console_models.show_drift", lambda report: None)
+    assert run("monitor", "--market", small.folder(), "--since", "2022-05-01")[0] == code
