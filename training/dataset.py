@@ -14,7 +14,7 @@ from ..riskcore.first_passage import Outcome, first_passage
 from ..riskcore.rulebook import RuleBook
 from .account_features import BarRisk, account_features
 from .market_view import MarketView
-from .population import PopulationSpec, simulate_accounts
+from .population import Population, PopulationSpec, simulate_accounts
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,25 @@ def simulated_dataset(
 
     No label looks at a bar from `last_bar` on.
     """
-    population = simulate_accounts(
+    population = simulated_before(
+        view, rules, horizons, accounts=accounts, first_bar=first_bar, last_bar=last_bar, seed=seed, spec=spec
+    )
+    return labelled_dataset(view, rules, horizons, population.book, population.bar, threads=threads)
+
+
+def simulated_before(
+    view: MarketView,
+    rules: RuleBook,
+    horizons: tuple[int, ...],
+    *,
+    accounts: int,
+    first_bar: int,
+    last_bar: int,
+    seed: int,
+    spec: PopulationSpec | None = None,
+) -> Population:
+    """Accounts seen in [first_bar, last_bar - longest horizon], so that no label looks at a bar from `last_bar` on."""
+    return simulate_accounts(
         view.history,
         rules,
         accounts=accounts,
@@ -81,7 +99,6 @@ def simulated_dataset(
         seed=seed,
         spec=spec,
     )
-    return labelled_dataset(view, rules, horizons, population.book, population.bar, threads=threads)
 
 
 def latest_bar(last_bar: int, horizons: tuple[int, ...]) -> int:

@@ -13,9 +13,9 @@ from ..riskcore.arrays import IntArray
 from ..riskcore.rulebook import RuleBook
 from .account_partitions import account_partitions, joined_datasets
 from .cluster import Cluster, usual_partitions
-from .dataset import Dataset, labelled_dataset, latest_bar
+from .dataset import Dataset, labelled_dataset, simulated_before
 from .market_view import MarketView
-from .population import PopulationSpec, simulate_accounts
+from .population import PopulationSpec
 
 
 def labelled_partitions(
@@ -74,15 +74,8 @@ def distributed_dataset(
 
     The accounts are drawn here, at once, so that they are the same whatever the cluster.
     """
-    population = simulate_accounts(
-        view.history,
-        rules,
-        accounts=accounts,
-        first_bar=first_bar,
-        last_bar=latest_bar(last_bar, horizons),
-        horizons=horizons,
-        seed=seed,
-        spec=spec,
+    population = simulated_before(
+        view, rules, horizons, accounts=accounts, first_bar=first_bar, last_bar=last_bar, seed=seed, spec=spec
     )
     parts = labelled_partitions(cluster, view, rules, horizons, population.book, population.bar, partitions=partitions)
     return joined_datasets(cluster.gather(parts))

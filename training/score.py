@@ -167,7 +167,7 @@ class Scorer:
         if self.fall_back is not None:
             return np.full(len(sample), self.fall_back)
         reference = self.model.reference_
-        if reference is None:  # models stored before references were
+        if reference is None:
             return no_reasons(len(sample))
         return out_of_range(reference, sample, self.fields["learned"], self.horizons)
 
