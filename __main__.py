@@ -28,6 +28,7 @@ from .live.commands.options import (
     Store,
     Target,
     Threads,
+    TrainAccounts,
     Venue,
     in_a_folder,
     instant_of,
@@ -72,7 +73,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the report and the simulated market.")] = Path(
         "margincast-demo"
     ),
-    accounts: Accounts = 10_000,
+    accounts: Annotated[
+        int, typer.Option(min=1, help="Simulated accounts to test on, and as many to train on.")
+    ] = 10_000,
     seed: Seed = 1,
     threads: Threads = 2,
     venue: Venue = "binance_usdm",
@@ -91,7 +94,7 @@ def train(
     market: Market,
     train_end: Day,
     horizons: Horizons = "1h,4h,24h",
-    accounts: Accounts = 60_000,
+    accounts: TrainAccounts = None,
     seed: Seed = 1,
     threads: Threads = 2,
     venue: Venue = "binance_usdm",
@@ -112,7 +115,7 @@ def train(
     from .training.train import train_model
     from .training.workplace import OverCluster
 
-    plan = Plan(train_end, horizons=horizons, accounts=accounts, seed=seed, threads=threads)
+    plan = Plan(train_end, horizons=horizons, seed=seed, threads=threads, train_accounts=accounts)
     folder = out or store / "models" / f"{train_end}-seed{seed}"
     with told() as say, dask_cluster(dask, threads) if dask else nullcontext() as cluster:
         view = view_market(read_market_folder(market))
@@ -130,6 +133,7 @@ def evaluate(
     test_end: Day = None,
     horizons: Horizons = "1h,4h,24h",
     accounts: Accounts = 20_000,
+    train_accounts: TrainAccounts = None,
     seed: Seed = 1,
     threads: Threads = 2,
     venue: Venue = "binance_usdm",
@@ -144,7 +148,7 @@ def evaluate(
     from .training.plan import Plan
     from .training.skill_ledger import enter_evaluation
 
-    plan = Plan(train_end, test_start, test_end, horizons, accounts, seed, threads)
+    plan = Plan(train_end, test_start, test_end, horizons, accounts, seed, threads, train_accounts=train_accounts)
     with told() as say:
         view = view_market(read_market_folder(market))
         evaluation = evaluate_market(view, rules_of(venue), plan, say=say)

@@ -32,6 +32,7 @@ from .flow.vpin import VpinStep
 from .liquidity.depth_steps import ThinnessStep, depth_formulas
 from .regime.change_step import ChangePointStep
 from .regime.regime_step import RegimeStep
+from .releases import Releases
 from .volatility.formulas import volatility_formulas
 from .volatility.har import HarStep
 from .volatility.season_step import DeseasonalisedStep, SeasonStep
@@ -176,7 +177,7 @@ def _makers(table: BarTable) -> dict[str, Callable[[], Step]]:
             "tail dependence": lambda: TailDependenceStep(hours),
             "lead and lag": lambda: LeadLagStep(hours),
         }
-    return makers | {"clock": Clock}
+    return makers | {"clock": Clock, "releases": Releases}
 
 
 def _components(levels: tuple[float, ...]) -> tuple[Component, ...]:

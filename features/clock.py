@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..riskcore.arrays import FloatArray, IntArray, TimeArray
-from .engine.bars import BarRow, BarTable
-from .engine.step import Declaration, State
+from .engine.of_time import TimeStep
+from .engine.step import Declaration
 
 HOURS_A_WEEK = 168
 EPOCH_SINCE_MONDAY = 72
@@ -47,7 +47,7 @@ def _hands() -> dict[str, FloatArray]:
 HANDS = _hands()
 
 
-class Clock:
+class Clock(TimeStep):
     """The hands of the clock at the close of each bar, the same for every symbol.
 
     Examples
@@ -66,23 +66,7 @@ class Clock:
         )
     )
 
-    def start(self, symbols: tuple[str, ...]) -> State:
-        """No instant yet."""
-        return {"hands": np.full((len(symbols), len(HANDS)), np.nan)}
-
-    def update(self, state: State, row: BarRow) -> None:
-        """Set the hands to the close of a bar."""
-        state["hands"][:] = [values[0] for values in clock(np.array([row.closed])).values()]
-
-    def read(self, state: State) -> FloatArray:
-        """The hands, shape (n_symbols, 4)."""
-        return state["hands"].copy()
-
-    def run(self, state: State, table: BarTable, at: IntArray) -> FloatArray:
-        """All wanted rows at once."""
-        out = np.repeat(state["hands"][None], len(at), axis=0)
-        closed = at > 0
-        hands = clock(table.times[at[closed] - 1] + table.step)
-        out[closed] = np.stack(list(hands.values()), axis=1)[:, None, :]
-        state["hands"][:] = out[-1]
-        return out
+    @staticmethod
+    def values(times: TimeArray) -> dict[str, FloatArray]:
+        """See `clock`."""
+        return clock(times)

@@ -16,6 +16,7 @@ from .engine.step import Step
 from .families import DAY, PANEL, FormulaBars
 from .frame import FeatureFrame
 from .market_data import MarketData
+from .releases import Releases
 from .volatility.season_step import SeasonStep
 
 CORRELATIONS = ("absorption_72h", "average_correlation_72h")
@@ -71,4 +72,4 @@ def panel_features(table: BarTable) -> FeatureSet:
     market = len(table.symbols) > 1 and {"last_close", "volume"} <= bars.columns
     if market and 2.0 * table.bar_hours <= CORRELATION_HOURS:
         steps.append(Selected(CorrelationStep(table.bar_hours), CORRELATIONS))
-    return FeatureSet([*steps, Clock()])
+    return FeatureSet([*steps, Clock(), Releases()])

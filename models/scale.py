@@ -18,7 +18,7 @@ SCALE_PARAMETERS: dict[str, Any] = {
     "objective": "regression",
     "num_leaves": 16,
     "learning_rate": 0.05,
-    "min_data_in_leaf": 250,
+    "min_data_in_leaf": 100,
     "feature_fraction": 0.4,
     "bagging_fraction": 0.5,
     "bagging_freq": 1,

@@ -55,6 +55,7 @@ def view() -> MarketView:
 
 def plan(**changes) -> Plan:
     settings = {"train_end": TRAIN_END, "accounts": 400, "threads": 1, "rounds": 10} | changes
+    settings = {"train_accounts": settings["accounts"]} | settings
     return Plan(**settings)
 
 

@@ -162,7 +162,8 @@ def evaluated(tmp_path_factory):
     folder, runner = tmp_path_factory.mktemp("evaluated"), pytest.importorskip("typer.testing").CliRunner()
     results = []
     for name in ("one.json", "two.json"):
-        options = ["--horizons", "1h,4h", "--accounts", "300", "--threads", "1", "--json", str(folder / name)]
+        options = ["--horizons", "1h,4h", "--accounts", "300", "--train-accounts", "250", "--threads", "1"]
+        options += ["--json", str(folder / name)]
         results.append(
             runner.invoke(command_line.app, ["evaluate", "--market", str(small.folder()), *PERIOD, *options])
         )
@@ -191,6 +192,7 @@ def test_evaluate_says_what_it_is_measured_on(evaluated):
     folder, output = evaluated
     data = strict(folder / "one.json")["data"]
     assert data["market"] == "simulated" and "simulated" in data["accounts"] and data["seed"] == 1
+    assert data["accounts_trained"] == 250 and data["accounts_tested"] == 300
     assert data["train"][1] == "2022-04-20T23:00" and data["test"][0] == "2022-04-22T00:00"
     assert "simulated" in output and "hybrid" in output
     assert data["sources"]["tables"], "provenance of the files"

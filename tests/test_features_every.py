@@ -12,6 +12,7 @@ from test_features_feed import halves, spoilt
 from margincast.features import catalogue_page
 from margincast.features.bar_table import bar_table
 from margincast.features.catalogue import choose, every_feature
+from margincast.features.clock import Clock
 from margincast.features.engine.bars import BarTable
 from margincast.features.engine.expression import column
 from margincast.features.engine.external import ExternalSeries, with_series
@@ -20,6 +21,7 @@ from margincast.features.engine.formula import Formula
 from margincast.features.engine.operations import ewma
 from margincast.features.engine.program import Program
 from margincast.features.readers.folder import read_market_folder
+from margincast.features.releases import Releases
 from margincast.riskcore.errors import InputError
 
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -118,7 +120,7 @@ def test_no_feature_sees_what_has_not_closed(table, features, week):
     early = week.bars <= first
     assert [week.names[k] for k in np.flatnonzero(moved[early].any(axis=(0, 1)))] == []
     still = [week.names[k] for k in np.flatnonzero(~moved[~early].any(axis=(0, 1)))]
-    assert still == ["hour_sin", "hour_cos", "week_sin", "week_cos"]
+    assert still == [one.name for step in (Clock, Releases) for one in step.declarations]
 
 
 def test_features_and_series_of_ones_own_stand_beside_the_others(table):

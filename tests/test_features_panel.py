@@ -10,18 +10,20 @@ import pytest
 
 from margincast.features import panel
 from margincast.features.bar_table import bar_table
+from margincast.features.clock import Clock
 from margincast.features.engine.bars import BarTable
 from margincast.features.engine.feature_set import FeatureSet
 from margincast.features.engine.step import Declaration
 from margincast.features.frame import FeatureFrame
 from margincast.features.market_data import MarketData
 from margincast.features.readers.folder import read_market_folder
+from margincast.features.releases import Releases
 from margincast.features.volatility import estimators as volatility
 from margincast.riskcore.errors import InputError
 from margincast.training.market_simulator import simulate_market, write_market_folder
 
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
-CLOCK = {"hour_sin", "hour_cos", "week_sin", "week_cos"}
+OF_TIME = {one.name for step in (Clock, Releases) for one in step.declarations}
 PRICES = ("open", "high", "low", "close")
 
 
@@ -86,7 +88,7 @@ def test_no_feature_sees_the_bar_that_opens_or_any_after_it(data, frame, first):
     for name in frame.names:
         changed = rows_that_changed(frame, other, name)
         assert (changed > first).all(), f"{name} at bar {changed.min()} saw bar {first}"
-        assert len(changed) or name in CLOCK, f"{name} was not put to the test"
+        assert len(changed) or name in OF_TIME, f"{name} was not put to the test"
 
 
 class Peeking:

@@ -31,6 +31,7 @@ PROTOCOL = Protocol(
     (1, 2),
     horizons="1h,4h",
     accounts=400,
+    train_accounts=400,
     threads=1,
     rounds=3,
     embargo_days=2,
@@ -167,7 +168,7 @@ def test_kinds_of_accounts_are_held_out():
     legs, coin = (run_test(small.view(), small.RULES, runs[name]).rows.traits for name in runs_file.KINDS)
     assert (legs["legs"] >= 3).all() and (coin["coin"] == 1).mean() > 0.99
     split = split_of(runs["3+ legs, trained on 1 and 2"], small.view())
-    assert split.train_accounts.legs == (0.6, 0.4)
+    assert split.train_population.legs == (0.6, 0.4)
 
 
 # -- the whole ----------------------------------------------------------------------------------------------------

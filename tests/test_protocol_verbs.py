@@ -31,7 +31,18 @@ def test_validate_and_ledger(run, tmp_path, monkeypatch):
         return tests(replace(protocol, start=dt.date(2022, 4, 1), rounds=3), history)
 
     monkeypatch.setattr("margincast.training.protocol.protocol_runs", from_april)
-    options = ["--horizons", "1h", "--accounts", 200, "--threads", 1, "--no-crashes", "--no-kinds"]
+    options = [
+        "--horizons",
+        "1h",
+        "--accounts",
+        200,
+        "--train-accounts",
+        150,
+        "--threads",
+        1,
+        "--no-crashes",
+        "--no-kinds",
+    ]
     where = ["--store", tmp_path / "store", "--json", tmp_path / "v.json"]
     done = run("validate", *PERIOD, "--folds", "quarter", "--seeds", "1,2", *options, *where)
     assert done.exit_code == 0, done.output

@@ -189,6 +189,7 @@ TOLD = {
     "log of 1 / quote unit": (math.log(2e-9), "2e-09"),
     "correlation": (0.4, "0.4"),
     "-1 to 1": (0.4, "0.4"),
+    "hours, 24 at most": (1.5, "in 1.5 h"),
 }
 SIGNED_RATIOS = ("basis_", "return_", "market_return_")
 NO_NUMBER = ("hour_sin", "hour_cos", "week_sin", "week_cos", "vol_of_vol_7d")

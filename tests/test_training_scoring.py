@@ -7,6 +7,7 @@ import pytest
 import small_market as small
 
 from margincast.features.readers.folder import read_market_folder
+from margincast.features.releases import calendar_end
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.margin import evaluate, is_breached
 from margincast.riskcore.records import book_from_records
@@ -218,6 +219,14 @@ def test_more_room_changes_the_reason_distance(scorer):
 
 def test_nothing_is_said_where_nothing_stands_in(scorer):
     assert warnings_of(scorer.model, scorer.view, small.RULES) == []
+
+
+def test_a_market_beyond_the_calendar_of_releases_is_said(scorer):
+    history = scorer.view.history
+    late = replace(history, times=history.times + (calendar_end() - history.times[-1]) + np.timedelta64(1, "h"))
+    view = replace(scorer.view, data=replace(scorer.view.data, history=late))
+    said = warnings_of(scorer.model, view, small.RULES)
+    assert said == ["the calendar of scheduled releases ends 2026-12-04: later ones are not foreseen"]
 
 
 def test_substitutes_are_said_aloud(tmp_path):

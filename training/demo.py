@@ -120,7 +120,8 @@ def demo_plan(view: MarketView, *, accounts: int, seed: int, threads: int) -> Pl
     step = history.step
     names = [f"{int(bars * step / np.timedelta64(1, 'm'))}m" for bars in (1, 4)]
     short = "1h,4h" if step == np.timedelta64(1, "h") else ",".join(names)
-    return Plan(train_end, train_end + timedelta(days=2), None, f"{short},24h", accounts, seed, threads)
+    start, horizons = train_end + timedelta(days=2), f"{short},24h"
+    return Plan(train_end, start, None, horizons, accounts, seed, threads, train_accounts=accounts)
 
 
 def score_live_book(view: MarketView, rules: RuleBook, plan: Plan, evaluation: Evaluation) -> tuple[Scorer, Forecast]:

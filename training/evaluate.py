@@ -18,7 +18,7 @@ from .fit import fit_on_accounts
 from .flapping import WATCHED_MODELS, Watch, alert_threshold, flapping, watch_accounts
 from .forecaster import NAMES, STRUCTURAL, LiquidationForecaster
 from .market_view import MarketView
-from .plan import Plan, parse_horizons, tested_bars, training_bars
+from .plan import Plan, accounts_to_train_on, parse_horizons, tested_bars, training_bars
 from .population import PopulationSpec
 from .provenance import market_stamp, rules_record
 from .score_tables import score_table
@@ -71,15 +71,15 @@ class Split:
         Bars [first, last) at which tested accounts are seen.
     learned_from
         The market that is learned from, with the bars of the tested one; None: the tested market itself.
-    train_accounts, test_accounts
+    train_population, test_population
         Distributions of the accounts; None: the usual ones.
     """
 
     trained: tuple[int, int]
     tested: tuple[int, int]
     learned_from: MarketView | None = None
-    train_accounts: PopulationSpec | None = None
-    test_accounts: PopulationSpec | None = None
+    train_population: PopulationSpec | None = None
+    test_population: PopulationSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -125,17 +125,18 @@ def forecast_split(view: MarketView, rules: RuleBook, plan: Plan, split: Split, 
     """
     learned_from = view if split.learned_from is None else split.learned_from
     bars = tuple(h.bars for h in parse_horizons(plan.horizons, view.history.step))
-    say(f"fitting on {plan.accounts:,} simulated accounts seen {_period(view, split.trained)}")
+    count = accounts_to_train_on(plan, split.trained, view.history.step)
+    say(f"fitting on {count:,} simulated accounts seen {_period(view, split.trained)}")
     trained = simulated_dataset(
         learned_from,
         rules,
         bars,
-        accounts=plan.accounts,
+        accounts=count,
         first_bar=split.trained[0],
         last_bar=split.trained[1],
         seed=plan.seed,
         threads=plan.threads,
-        spec=split.train_accounts,
+        spec=split.train_population,
     )
     model = fit_on_accounts(learned_from, plan, trained, *split.trained)
     say(f"testing on {plan.accounts:,} simulated accounts seen {_period(view, split.tested)}")
@@ -148,7 +149,7 @@ def forecast_split(view: MarketView, rules: RuleBook, plan: Plan, split: Split, 
         last_bar=split.tested[1] + bars[-1] - 1,
         seed=plan.seed + 1,
         threads=plan.threads,
-        spec=split.test_accounts,
+        spec=split.test_population,
     )
     require_unseen(trained, data)
     # the folds are for the rows learned from: tested bars were left out, even where they lie among those
@@ -198,6 +199,7 @@ def provenance(
         "bar_hours": view.data.bar_hours,
         "train": _dates(history.times, *trained),
         "test": _dates(history.times, *tested),
+        "accounts_trained": accounts_to_train_on(plan, trained, history.step),
         "test_days": len(np.unique(data.day)),
         "accounts_tested": len(data),
         "seed": plan.seed,

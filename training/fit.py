@@ -19,7 +19,7 @@ from .account_features import DIRECTIONS, structural_directions
 from .dataset import Dataset
 from .forecaster import STRUCTURAL, LiquidationForecaster, with_structural
 from .market_view import MarketView
-from .plan import Plan
+from .plan import Plan, accounts_to_train_on
 from .reference import day_stride, training_reference
 from .scales import ScaleForecaster
 from .scores import log_losses
@@ -63,7 +63,7 @@ def fit_forecaster(
         view,
         rules,
         horizons,
-        accounts=plan.accounts,
+        accounts=accounts_to_train_on(plan, (first_bar, last_bar), view.history.step),
         first_bar=first_bar,
         last_bar=last_bar,
         seed=plan.seed,

@@ -60,11 +60,13 @@ class Plan:
     horizons
         As text, "1h,4h,24h".
     accounts
-        Simulated accounts to test on, and as many to train on.
+        Simulated accounts to test on.
     seed, threads
         Seed of everything drawn; threads change no result.
     rounds
         Trees of the volatility forecasts.
+    train_accounts
+        Simulated accounts to train on; None: as many as the training period is worth (`accounts_to_train_on`).
     """
 
     train_end: date
@@ -75,6 +77,7 @@ class Plan:
     seed: int = 1
     threads: int = 2
     rounds: int = 250
+    train_accounts: int | None = None
 
     def __post_init__(self) -> None:
         start = self.first_test_day
@@ -82,14 +85,38 @@ class Plan:
             raise InputError(f"must be after train_end {self.train_end}", column="test_start", value=str(start))
         if self.test_end is not None and self.test_end < start:
             raise InputError(f"must not be before test_start {start}", column="test_end", value=str(self.test_end))
-        for name in ("accounts", "threads", "rounds"):
-            if getattr(self, name) < 1:
-                raise InputError("must be at least 1", column=name, value=getattr(self, name))
+        for name in ("accounts", "threads", "rounds", "train_accounts"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError("must be at least 1", column=name, value=value)
 
     @property
     def first_test_day(self) -> date:
         """Day of the first tested accounts."""
         return self.train_end + timedelta(days=1) if self.test_start is None else self.test_start
+
+
+ACCOUNTS_A_DAY, MOST_ACCOUNTS = 200, 300_000
+"""Accounts trained on for each day, and at most: more gain nothing (docs/experiments.md)."""
+
+
+def accounts_to_train_on(plan: Plan, bars: tuple[int, int], step: np.timedelta64) -> int:
+    """How many accounts to simulate over bars [first, last): as the plan says, or 200 a day, at most 300,000.
+
+    Never fewer than are tested.
+
+    Examples
+    --------
+    >>> hour = np.timedelta64(1, "h")
+    >>> accounts_to_train_on(Plan(date(2023, 12, 31)), (0, 365 * 24), hour)
+    73000
+    >>> accounts_to_train_on(Plan(date(2023, 12, 31), train_accounts=1_000), (0, 365 * 24), hour)
+    1000
+    """
+    if plan.train_accounts is not None:
+        return plan.train_accounts
+    days = (bars[1] - bars[0]) * step / np.timedelta64(1, "D")
+    return max(plan.accounts, min(round(ACCOUNTS_A_DAY * days), MOST_ACCOUNTS))
 
 
 WARM_UP_DAYS = 31

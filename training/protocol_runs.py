@@ -52,7 +52,7 @@ class Protocol:
         Walk-forward blocks are tested with each; crashes and kinds of accounts with the first.
     crashes, kinds
         Whether to leave out each crash, and each kind of account.
-    horizons, accounts, threads, rounds
+    horizons, accounts, threads, rounds, train_accounts
         As in `Plan`.
     embargo_days
         Days left out between training and test, on each side, beyond the longest horizon.
@@ -71,6 +71,7 @@ class Protocol:
     rounds: int = 250
     embargo_days: int = 2
     window_days: int = 10
+    train_accounts: int | None = None
 
     def __post_init__(self) -> None:
         if self.folds not in MONTHS:
@@ -86,7 +87,8 @@ class Protocol:
     def plan(self, train_end: date, seed: int, test: tuple[date, date] | None = None) -> Plan:
         """One run's plan."""
         first, last = (None, None) if test is None else test
-        return Plan(train_end, first, last, self.horizons, self.accounts, seed, self.threads, self.rounds)
+        sizes = (self.horizons, self.accounts, seed, self.threads, self.rounds, self.train_accounts)
+        return Plan(train_end, first, last, *sizes)
 
 
 @dataclass(frozen=True)
@@ -199,8 +201,8 @@ def split_of(run: Run, view: MarketView) -> Split:
     longest = parse_horizons(run.plan.horizons, history.step)[-1].bars
     trained = training_bars(run.plan, history, longest)
     if run.kind != CRASH:
-        train_accounts, test_accounts = run.accounts or (None, None)
-        return Split(trained, tested_bars(run.plan, history, longest), None, train_accounts, test_accounts)
+        train_population, test_population = run.accounts or (None, None)
+        return Split(trained, tested_bars(run.plan, history, longest), None, train_population, test_population)
     first, last = (int(np.searchsorted(history.times, np.datetime64(day, "ns"))) for day in _window(run))
     margin = np.timedelta64(run.embargo_days, "D")
     gap = history.times[first] - margin, history.times[last] + longest * history.step + margin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ..features.releases import MOST_HOURS
 from .account_features import DIRECTIONAL
 
 Form = Callable[[float], str]
@@ -43,6 +44,10 @@ def _plain(value: float) -> str:
     return f"{value:.3g}"
 
 
+def _hours(value: float) -> str:
+    return f"in {value:.3g} h" if value < MOST_HOURS else f"more than {MOST_HOURS:.0f} h away"
+
+
 def _untold(_: float) -> str:
     """Of what a number says nothing, such as the sine of an hour."""
     return ""
@@ -77,6 +82,7 @@ FORMS: tuple[tuple[str, Form], ...] = (
     ("leg_open_interest", _ratio),
     ("leg_season", _ratio),
     ("leg_absorption", _fraction),
+    ("leg_hours_to_release", _hours),
     ("leg_hour", _untold),
     ("leg_week", _untold),
     ("volatility_", _fraction),
@@ -100,6 +106,7 @@ NAMES = {
     "leg_hour_cos": "hour of the day",
     "leg_week_sin": "hour of the week",
     "leg_week_cos": "hour of the week",
+    "leg_hours_to_release": "next scheduled US release",
 }
 """Features whose own names say too little."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..features.releases import calendar_end
 from ..models.sample import AccountSample, ScaleField
 from ..models.severity import Severity, equity_weights, linear_severity
 from ..riskcore.accounts import AccountBook
@@ -219,7 +220,7 @@ def missing_columns(model: LiquidationForecaster, view: MarketView) -> list[str]
 
 
 def warnings_of(model: LiquidationForecaster, view: MarketView, rules: RuleBook) -> list[str]:
-    """What a reader of the scores has to know: substitutes that were used."""
+    """What a reader of the scores has to know: substitutes that were used, and what is not foreseen."""
     symbols, about = view.data.symbols, model.about_
     said = []
     if generic := rules.generic_symbols(symbols):
@@ -230,6 +231,8 @@ def warnings_of(model: LiquidationForecaster, view: MarketView, rules: RuleBook)
         said.append(f"the model's features that this market lacks are treated as missing: {', '.join(missing)}")
     if about["market"] == "simulated" and not view.data.simulated:
         said.append("the model was trained on a simulated market")
+    if view.history.times[-1] > calendar_end():
+        said.append(f"the calendar of scheduled releases ends {calendar_end()}: later ones are not foreseen")
     return said
 
 

@@ -15,7 +15,7 @@ from .card_files import card_texts
 from .fit import fit_forecaster
 from .forecaster import LiquidationForecaster
 from .market_view import MarketView
-from .plan import Horizon, Plan, parse_horizons, training_bars
+from .plan import Horizon, Plan, accounts_to_train_on, parse_horizons, training_bars
 from .store import load_state, save_state
 from .tracking import fetch_model, log_run
 from .workplace import Workplace
@@ -55,7 +55,8 @@ def train_model(
     require_new_folder(folder)
     horizons = parse_horizons(plan.horizons, view.history.step)
     first, last = training_bars(plan, view.history, horizons[-1].bars)
-    say(f"fitting on {plan.accounts:,} simulated accounts seen up to {plan.train_end}")
+    count = accounts_to_train_on(plan, (first, last), view.history.step)
+    say(f"fitting on {count:,} simulated accounts seen up to {plan.train_end}")
     model = fit_forecaster(view, rules, plan, first, last, tuple(h.bars for h in horizons), place)
     model.about_ |= describe_training(view, rules, plan, horizons)
     fingerprint = save_state(model.state(), folder)

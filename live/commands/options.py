@@ -16,7 +16,11 @@ from typing import Annotated, Any
 import typer
 
 Market = Annotated[Path, typer.Option(help="Market folder: perp.parquet and, if there, mark, funding, spot, ...")]
-Accounts = Annotated[int, typer.Option(min=1, help="Simulated accounts to test on, and as many to train on.")]
+Accounts = Annotated[int, typer.Option(min=1, help="Simulated accounts to test on.")]
+TrainAccounts = Annotated[
+    int | None,
+    typer.Option(min=1, help="Simulated accounts to train on; default: 200 a day of training, 300,000 at most."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads; they change no result.")]
 Horizons = Annotated[str, typer.Option(help='Horizons, rising, such as "1h,4h,24h".')]

@@ -16,6 +16,7 @@ from .options import (
     Market,
     Store,
     Threads,
+    TrainAccounts,
     Venue,
     names_of,
     rules_of,
@@ -44,6 +45,7 @@ def validate(
     embargo_days: Annotated[int, typer.Option(min=0, help="Days left out between training and test.")] = 2,
     horizons: Horizons = "1h,4h,24h",
     accounts: Accounts = 20_000,
+    train_accounts: TrainAccounts = None,
     threads: Threads = 2,
     venue: Venue = "binance_usdm",
     store: Store = STORE,
@@ -60,8 +62,18 @@ def validate(
     from ...training.protocol_runs import Protocol
 
     start = dt.date(start_year, 1, 1)
-    sizes = {"accounts": accounts, "threads": threads, "embargo_days": embargo_days}
-    protocol = Protocol(start, folds, seeds, crashes, kinds, horizons, **sizes)
+    protocol = Protocol(
+        start,
+        folds,
+        seeds,
+        crashes,
+        kinds,
+        horizons,
+        accounts,
+        threads,
+        embargo_days=embargo_days,
+        train_accounts=train_accounts,
+    )
     folder = parts or store / "validation"
     with told() as say:
         view = view_market(read_market_folder(market))
