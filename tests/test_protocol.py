@@ -22,7 +22,7 @@ from margincast.training.goals import Goal, goals_of
 from margincast.training.protocol import run_test, validate
 from margincast.training.protocol_parts import code_hash, load_part, part_path, save_part
 from margincast.training.protocol_runs import ACCOUNTS, CRASH, WALK_FORWARD, Protocol, protocol_runs, split_of
-from margincast.training.skill_ledger import read_ledger
+from margincast.training.skill_ledger import LEDGER, read_ledger
 
 CRASH_DAY = dt.date(2022, 3, 10)
 PROTOCOL = Protocol(
@@ -221,9 +221,15 @@ def test_a_second_run_does_nothing_again_and_says_the_same(validated, monkeypatc
     result, folder, _ = validated
     monkeypatch.setattr(runs_file, "CRASHES", (CRASH_DAY,))
     monkeypatch.setattr(protocol_file, "run_test", lambda *a, **k: pytest.fail("done again"))
-    again = validate(small.view(), small.RULES, PROTOCOL, folder / "parts", store=tmp_path, now=clock)
+    entered = read_ledger(folder / "store")
+    again = validate(small.view(), small.RULES, PROTOCOL, folder / "parts", store=folder / "store", now=clock)
     assert json.dumps(again, default=str) == json.dumps(result, default=str)
-    assert read_ledger(tmp_path) == []
+    assert read_ledger(folder / "store") == entered
+    # killed after the third test was finished and before it was entered
+    kept = (folder / "store" / LEDGER).read_text().splitlines(keepends=True)
+    (tmp_path / LEDGER).write_text("".join(kept[:2]))
+    validate(small.view(), small.RULES, PROTOCOL, folder / "parts", store=tmp_path, now=clock)
+    assert read_ledger(tmp_path) == entered
 
 
 def test_a_killed_run_keeps_what_it_finished(validated, monkeypatch, tmp_path):

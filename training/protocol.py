@@ -21,7 +21,7 @@ from .protocol_parts import code_hash, load_part, part_path, save_part
 from .protocol_runs import ACCOUNTS, CRASH, WALK_FORWARD, Protocol, Run, protocol_runs, split_of
 from .provenance import market_stamp
 from .score_tables import score_table
-from .skill_ledger import append_record, ledger_record, model_hash
+from .skill_ledger import append_record, is_entered, ledger_record, model_hash
 from .slices import CHIEF, COMPARED
 
 Say = Callable[[str], None]
@@ -79,9 +79,9 @@ def validate(
         else:
             finished = run_test(view, rules, run, say=_prefixed(say, title))
             save_part(path, finished.rows, finished.about)
-            if store is not None and now is not None:
-                append_record(store, _record(finished, names, now()))
         done.append(Finished(run, *load_part(path)))
+        if store is not None and now is not None:
+            _enter(store, done[-1], names, now())
     say("scoring")
     return summary(done, protocol, names) | {"stamp": stamp}
 
@@ -103,11 +103,13 @@ def run_test(view: MarketView, rules: RuleBook, run: Run, *, say: Say = lambda _
     return Finished(run, rows, about)
 
 
-def _record(finished: Finished, names: Sequence[str], at: datetime) -> dict[str, Any]:
+def _enter(store: Path, finished: Finished, names: Sequence[str], at: datetime) -> None:
+    """Add a test to the ledger unless it is there: a validation killed in between adds it when it goes on."""
     run, about = finished.run, finished.about
-    scores = {"horizons": _tables(finished.rows, names, run.plan.seed), "data": about["data"]}
-    what = f"{run.kind} {run.name}"
-    return ledger_record(scores, run.plan, what=what, model_sha256=about["model_sha256"], at=at)
+    what, model = f"{run.kind} {run.name}", about["model_sha256"]
+    if not is_entered(store, run.plan, what=what, model_sha256=model):
+        scores = {"horizons": _tables(finished.rows, names, run.plan.seed), "data": about["data"]}
+        append_record(store, ledger_record(scores, run.plan, what=what, model_sha256=model, at=at))
 
 
 def _tables(rows: EvaluatedRows, names: Sequence[str], seed: int) -> dict[str, Any]:

@@ -55,9 +55,12 @@ def ledger_record(
     """
     data = scores["data"]
     skills = {name: {ALL: _whole(table, data)} | _sliced(table["slices"]) for name, table in scores["horizons"].items()}
-    asked = {key: str(value) for key, value in asdict(plan).items() if key != "threads"}
-    found = (iso(at), what, model_sha256, data["stamp"], asked, data["test"], skills)
+    found = (iso(at), what, model_sha256, data["stamp"], _asked(plan), data["test"], skills)
     return dict(zip(KEYS, found, strict=True))
+
+
+def _asked(plan: Plan) -> dict[str, str]:
+    return {key: str(value) for key, value in asdict(plan).items() if key != "threads"}
 
 
 def _whole(table: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,6 +111,14 @@ def append_record(store: Path, record: Mapping[str, Any]) -> None:
             os.fsync(stream.fileno())
     except OSError as failure:
         raise MargincastError(f"{path}: could not be written ({failure.strerror or failure})") from failure
+
+
+def is_entered(store: Path, plan: Plan, *, what: str, model_sha256: str) -> bool:
+    """Whether the store's ledger has this evaluation of this model already."""
+    return any(
+        (one["what"], one["model_sha256"], one["plan"]) == (what, model_sha256, _asked(plan))
+        for one in read_ledger(store)
+    )
 
 
 def enter_evaluation(
