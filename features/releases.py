@@ -42,6 +42,20 @@ def calendar_end() -> np.datetime64:
     return end
 
 
+def outside_calendar(times: TimeArray) -> str:
+    """What to say of times that the calendar does not cover; "" if it covers them all.
+
+    Examples
+    --------
+    >>> outside_calendar(np.array(["2017-06-01", "2018-06-01"], "datetime64[ns]"))
+    'scheduled releases are known from 2018 to 2026-12-04 only: at other times none is foreseen'
+    """
+    first = min(times[0] for times in release_times().values()).astype("datetime64[Y]")
+    if len(times) == 0 or (times[0] >= first and times[-1] <= calendar_end()):
+        return ""
+    return f"scheduled releases are known from {first} to {calendar_end()} only: at other times none is foreseen"
+
+
 def hours_to_release(times: TimeArray) -> FloatArray:
     """Hours from each instant to the next release of any kind, 24 at most, shape (m,); 24 beyond the calendar.
 

@@ -237,7 +237,7 @@ def test_an_instant_that_is_not_on_the_markets_grid_is_refused(score, at):
 def test_an_instant_before_the_volatility_is_known_is_refused(score):
     price = float(small.data().mark("close")[4 * 24 - 1, 0])
     early = account(positions=[{"symbol": "BTC", "quantity": 1.0, "entry_price": price}])
-    assert "too short to know the volatility" in score([early], "--at", "2022-01-05T00:00")
+    assert "BTC has 96 bars before it, 721 are needed" in score([early], "--at", "2022-01-05T00:00")
 
 
 def test_a_missing_tier_table_is_refused(refused, model, tmp_path):

@@ -20,7 +20,7 @@ from margincast.training.fit import fit_forecaster
 from margincast.training.forecaster import LiquidationForecaster
 from margincast.training.mlflow_store import open_client
 from margincast.training.plan import parse_horizons, training_bars
-from margincast.training.promotion import GateLimits, broken_rules, judge
+from margincast.training.promotion import GateLimits, _passed_by, broken_rules, judge
 from margincast.training.registry import Registry, open_registry
 from margincast.training.scores import DayBlocks, expected_calibration_error, log_losses
 from margincast.training.store import save_state
@@ -239,6 +239,13 @@ def figures(**changes):
 
 def test_made_up_figures_pass():
     assert broken_rules(figures(), GateLimits()) == ()
+    assert "calibration within the limits" in _passed_by(figures(), GateLimits())
+
+
+def test_a_calibration_that_could_not_be_judged_is_not_called_good():
+    said = _passed_by(figures(horizons__4h__models__challenger__ece_stress=float("nan")), GateLimits())
+    assert "calibration in stress within 4h not judged: too few rows" in said
+    assert "calibration within the limits" not in said
 
 
 @pytest.mark.parametrize(
@@ -283,6 +290,8 @@ def test_above_the_limit_only_what_is_proven_worse_than_fhs_is_refused(part):
         **{f"horizons__4h__models__challenger__{field}": 0.06, f"horizons__4h__ece_over_fhs__{part}__low": 0.0}
     )
     assert broken_rules(off, GateLimits()) == ()
+    where = {"overall": "", "stress": " in stress"}[part]
+    assert any(f"calibration error{where} within 4h is 0.0600, above" in said for said in _passed_by(off, GateLimits()))
     off["horizons"]["4h"]["ece_over_fhs"][part]["low"] = 0.001
     assert len(broken_rules(off, GateLimits())) == 1
 

@@ -14,6 +14,7 @@ from sklearn.metrics import log_loss
 
 from margincast.riskcore.errors import InputError
 from margincast.training import protocol as protocol_file
+from margincast.training import protocol_parts as parts_file
 from margincast.training import protocol_runs as runs_file
 from margincast.training.console_protocol import show_validation
 from margincast.training.evaluate import BASELINES, forecast_split
@@ -21,7 +22,15 @@ from margincast.training.forecaster import NAMES, LiquidationForecaster
 from margincast.training.goals import Goal, goals_of
 from margincast.training.protocol import run_test, validate
 from margincast.training.protocol_parts import code_hash, load_part, part_path, save_part
-from margincast.training.protocol_runs import ACCOUNTS, CRASH, WALK_FORWARD, Protocol, protocol_runs, split_of
+from margincast.training.protocol_runs import (
+    ACCOUNTS,
+    CRASH,
+    WALK_FORWARD,
+    Protocol,
+    protocol_runs,
+    skipped_crashes,
+    split_of,
+)
 from margincast.training.skill_ledger import LEDGER, read_ledger
 
 CRASH_DAY = dt.date(2022, 3, 10)
@@ -73,6 +82,14 @@ def test_every_test_a_market_allows_is_run_in_order():
         (CRASH, str(CRASH_DAY), 1),
         *((ACCOUNTS, name, 1) for name in runs_file.KINDS),
     ]
+
+
+def test_crashes_that_cannot_be_left_out_are_told(validated):
+    result, _, said = validated
+    assert result["crashes_skipped"] == [] and not any("too near" in one for one in said)
+    edge = [dt.date(2022, 1, 20), dt.date(2022, 5, 29)]
+    assert skipped_crashes(PROTOCOL, small.data().history) == edge
+    assert skipped_crashes(replace(PROTOCOL, crashes=False), small.data().history) == []
 
 
 def test_blocks_follow_one_another_to_the_end_of_the_market():
@@ -290,6 +307,17 @@ def test_another_setting_market_rule_or_code_is_another_part():
     assert len(set(paths)) == len(paths)
     assert part_path(folder, replace(run, plan=replace(run.plan, threads=2)), STAMP, "code") == paths[0]
     assert code_hash() == code_hash() and len(code_hash()) == 64
+
+
+def test_another_rule_book_or_calendar_is_other_code(monkeypatch, tmp_path):
+    before = []
+    monkeypatch.setattr(parts_file, "PACKAGE", tmp_path)
+    for folder in parts_file.DECIDING:
+        (tmp_path / folder).mkdir()
+    for content in ("a = 1", "a = 2"):
+        (tmp_path / "features" / "us_releases.toml").write_text(content)
+        before.append(code_hash())
+    assert len(set(before)) == 2
 
 
 # -- goals --------------------------------------------------------------------------------------------------------

@@ -207,6 +207,11 @@ def test_every_feature_of_the_panel_is_told_in_its_declared_unit():
             assert told in words, words
 
 
+def test_releases_are_a_reason_of_their_own():
+    code, _, _ = next(group for group in GROUPS if "leg_hours_to_release".startswith(group[2]))
+    assert code == "releases"
+
+
 def test_every_name_that_is_replaced_is_a_feature(scorer):
     known = {*scorer.model.lightgbm_.columns, "volatility_forecast", "volatility_usual"}
     assert set(NAMES) <= known

@@ -99,6 +99,19 @@ def test_rollback_goes_back_one_promotion_at_a_time(store):
     assert kinds == ["first", "promoted", "promoted", "rolled back", "rolled back"]
 
 
+def test_rollback_never_goes_to_a_version_that_was_rolled_back(store):
+    with open_registry(store) as registry:
+        registry.promote("2", "1", after(0), ["better"])
+        registry.promote("1", "2", after(1), ["better again"])
+        assert registry.rollback(after(2), "1 is broken").version == "2"
+        with pytest.raises(MargincastError, match="nothing to roll back to"):
+            registry.rollback(after(3), "2 is broken")
+        registry.promote("3", "2", after(4), ["better"])
+        registry.promote("1", "3", after(5), ["mended"])
+        assert "rolled_back" not in registry.tags("1")
+        assert registry.rollback(after(6), "broken after all").version == "3"
+
+
 STEPS = ("set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias")
 
 

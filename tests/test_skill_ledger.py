@@ -15,6 +15,7 @@ from margincast.training.skill_ledger import (
     LEDGER,
     append_record,
     enter_evaluation,
+    is_entered,
     ledger_record,
     ledger_table,
     model_hash,
@@ -71,6 +72,28 @@ def test_a_record_only_adds_to_the_file(tmp_path):
     before = (tmp_path / LEDGER).read_bytes()
     append_record(tmp_path, record("later"))
     assert (tmp_path / LEDGER).read_bytes().startswith(before)
+
+
+def test_a_record_after_a_line_cut_short_stands_on_a_line_of_its_own(tmp_path):
+    append_record(tmp_path, record())
+    cut = (tmp_path / LEDGER).read_bytes()[:-40]
+    (tmp_path / LEDGER).write_bytes(cut)
+    append_record(tmp_path, record("later"))
+    lines = (tmp_path / LEDGER).read_bytes().split(b"\n")
+    assert lines[0] == cut and json.loads(lines[1])["what"] == "later" and lines[2:] == [b""]
+    with pytest.raises(InputError, match="row 1"):
+        read_ledger(tmp_path)
+
+
+def test_the_same_evaluation_on_other_inputs_is_another(tmp_path):
+    one = record()
+    append_record(tmp_path, one)
+    known = {"what": "evaluate", "model_sha256": one["model_sha256"], "stamp": one["stamp"]}
+    assert is_entered(tmp_path, small.plan(accounts=3000), **known)
+    assert not is_entered(tmp_path, small.plan(accounts=3001), **known)
+    changed = {"what": "again", "model_sha256": "cd" * 32, "stamp": one["stamp"] | {"inputs": "other"}}
+    for name, value in changed.items():
+        assert not is_entered(tmp_path, small.plan(accounts=3000), **(known | {name: value}))
 
 
 @pytest.mark.parametrize(

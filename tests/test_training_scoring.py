@@ -117,7 +117,7 @@ def test_an_equity_of_zero_is_refused(scorer):
 
 def test_a_market_without_enough_past_is_refused():
     early = Scorer(small.fitted(), small.view(), small.RULES, 24)
-    with pytest.raises(InputError, match="too short to know the volatility"):
+    with pytest.raises(InputError, match="BTC has 24 bars before it, 721 are needed"):
         early.forecast(records_book(early, long_btc(early, 0.1)))
 
 
@@ -226,7 +226,24 @@ def test_a_market_beyond_the_calendar_of_releases_is_said(scorer):
     late = replace(history, times=history.times + (calendar_end() - history.times[-1]) + np.timedelta64(1, "h"))
     view = replace(scorer.view, data=replace(scorer.view.data, history=late))
     said = warnings_of(scorer.model, view, small.RULES)
-    assert said == ["the calendar of scheduled releases ends 2026-12-04: later ones are not foreseen"]
+    assert said == ["scheduled releases are known from 2018 to 2026-12-04 only: at other times none is foreseen"]
+
+
+def test_a_gap_in_the_past_is_named(scorer):
+    history, hole = scorer.view.history, len(scorer.view.history) - 200
+    prices = {name: np.array(getattr(history, name)) for name in ("open", "high", "low", "close")}
+    for values in prices.values():
+        values[hole, history.mark_series[0]] = np.nan
+    view = view_market(replace(scorer.view.data, history=replace(history, **prices)))
+    short = Scorer(small.fitted(), view, small.RULES, len(history))
+    price = float(view.data.mark("close")[-1, 0])
+    position = {"symbol": view.data.symbols[0], "quantity": 1.0, "entry_price": price}
+    account = {"account": "a", "balances": {"USDT": 0.2 * price}, "positions": [position]}
+    told = (
+        f"{view.data.symbols[0]} lacks 1 prices in the 30 days before it, the last at {str(history.times[hole])[:16]}"
+    )
+    with pytest.raises(InputError, match=told):
+        short.forecast(records_book(short, account))
 
 
 def test_substitutes_are_said_aloud(tmp_path):

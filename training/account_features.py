@@ -66,7 +66,8 @@ def account_features(
     """Features of pools as known at the open of their bar, (n, k), and their names.
 
     Geometry from the exposures, volatilities per bar; then market features averaged over the legs by absolute weight,
-    those with a sign turned so that positive is bad for the pool. NaN where not knowable.
+    those with a sign times -1 for longs: a positive move is one against the pool, positive funding is received. NaN
+    where not knowable.
     """
     risk = bar_risk(view, bar) if risk is None else risk
     geometry, names = _geometry(view, book, exposure, bar, risk)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..features.releases import outside_calendar
 from ..riskcore.arrays import FloatArray, TimeArray
 from ..riskcore.rulebook import RuleBook
 from .alerts import alert_economics
@@ -126,6 +127,8 @@ def forecast_split(view: MarketView, rules: RuleBook, plan: Plan, split: Split, 
     learned_from = view if split.learned_from is None else split.learned_from
     bars = tuple(h.bars for h in parse_horizons(plan.horizons, view.history.step))
     count = accounts_to_train_on(plan, split.trained, view.history.step)
+    if strange_days := outside_calendar(view.history.times):
+        say(strange_days)
     say(f"fitting on {count:,} simulated accounts seen {_period(view, split.trained)}")
     trained = simulated_dataset(
         learned_from,

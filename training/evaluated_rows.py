@@ -107,6 +107,7 @@ def evaluated_rows(view: MarketView, data: Dataset, said: Mapping[str, FloatArra
     """Rows of a data set with what each model said of them."""
     outcome, longest = data.outcome, data.sample.horizons[-1]
     breached = outcome.within(longest)
+    # to the end of the bar of the breach: within an hourly bar the lead may be an hour shorter
     lead = (outcome.breach_bar - outcome.start + 1) * view.data.bar_hours
     return EvaluatedRows(
         dict(said),

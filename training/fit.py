@@ -1,4 +1,9 @@
-"""Fitting the forecaster: scales, simulations, boosters and calibration, each on data the next has not used up."""
+"""Fitting the forecaster: scales, simulations, boosters and calibration.
+
+What one learns does not spoil the training period for the next: learned scales come from folds, the calibration is
+fitted on a block that its boosters had not seen. Two small exceptions: simulations hold the paths of all training
+windows, a row's own future among them (.02 to .08% of log loss), and HARQ under the folds is fitted on all bars.
+"""
 
 from __future__ import annotations
 

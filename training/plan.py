@@ -103,7 +103,7 @@ ACCOUNTS_A_DAY, MOST_ACCOUNTS = 200, 300_000
 def accounts_to_train_on(plan: Plan, bars: tuple[int, int], step: np.timedelta64) -> int:
     """How many accounts to simulate over bars [first, last): as the plan says, or 200 a day, at most 300,000.
 
-    Never fewer than are tested.
+    Where the plan does not say, never fewer than are tested.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
@@ -118,7 +119,7 @@ def judge(
     forecasts = forecast_block(challenger, champion, view, rules, block, accounts=accounts, seed=seed, threads=threads)
     figures = block_figures(forecasts, seed=seed)
     broken = broken_rules(figures, limits)
-    return Verdict(not broken, broken or _passed_by(figures), about | figures)
+    return Verdict(not broken, broken or _passed_by(figures, limits), about | figures)
 
 
 def _cannot_be_judged(
@@ -206,14 +207,28 @@ def _miscalibrated(name: str, table: Mapping[str, Any], limits: GateLimits) -> l
     return broken
 
 
-def _passed_by(figures: Mapping[str, Any]) -> tuple[str, ...]:
+def _passed_by(figures: Mapping[str, Any], limits: GateLimits) -> tuple[str, ...]:
     skills = {name: table["skill"][FHS]["log_loss"] for name, table in figures["horizons"].items()}
     said = ", ".join(f"{name} {_interval(skill)}" for name, skill in skills.items())
     reasons = [f"beats FHS in log loss: {said}; all horizons {_interval(figures['pooled'][FHS]['log_loss'])}"]
     if CHAMPION in figures["pooled"]:
         skill = figures["pooled"][CHAMPION]["log_loss"]
         reasons.append(f"is not worse than the champion: all horizons {_interval(skill)}")
-    return (*reasons, "calibration within the limits; monotone in horizon and headroom")
+    return (*reasons, *_calibration_said(figures, limits), "monotone in horizon and headroom")
+
+
+def _calibration_said(figures: Mapping[str, Any], limits: GateLimits) -> tuple[str, ...]:
+    """What was found of the calibration of a model that passed: above a limit only if FHS may be no better."""
+    said = []
+    for name, table in figures["horizons"].items():
+        for field, limit, where in (("ece", limits.most_ece, ""), ("ece_stress", limits.most_ece_stress, " in stress")):
+            found = table["models"][CHALLENGER][field]
+            if math.isnan(found):
+                said.append(f"calibration{where} within {name} not judged: too few rows")
+            elif found > limit:
+                error = f"calibration error{where} within {name} is {found:.4f}, above {limit:g}"
+                said.append(f"{error}, but not proven worse than that of FHS")
+    return tuple(said) or ("calibration within the limits",)
 
 
 def _interval(skill: Mapping[str, float]) -> str:

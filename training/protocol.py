@@ -18,7 +18,7 @@ from .goals import goals_of
 from .market_view import MarketView
 from .plan import parse_horizons
 from .protocol_parts import code_hash, load_part, part_path, save_part
-from .protocol_runs import ACCOUNTS, CRASH, WALK_FORWARD, Protocol, Run, protocol_runs, split_of
+from .protocol_runs import ACCOUNTS, CRASH, WALK_FORWARD, Protocol, Run, protocol_runs, skipped_crashes, split_of
 from .provenance import market_stamp
 from .score_tables import score_table
 from .skill_ledger import append_record, is_entered, ledger_record, model_hash
@@ -64,7 +64,7 @@ def validate(
     dict
         "walk_forward": by block and seed, "crashes" by day and "account_kinds" by kind: each with "horizons"
         (`score_table`) and "data" (what it was measured on); "pooled" by seed: all its blocks together; "seeds": mean
-        and spread over seeds of the pooled skill; "goals"; "protocol" and "stamp".
+        and spread over seeds of the pooled skill; "goals"; "protocol", "stamp" and "crashes_skipped".
     """
     runs = protocol_runs(protocol, view.history)
     make_folder(folder)
@@ -83,7 +83,10 @@ def validate(
         if store is not None and now is not None:
             _enter(store, done[-1], names, now())
     say("scoring")
-    return summary(done, protocol, names) | {"stamp": stamp}
+    skipped = [str(day) for day in skipped_crashes(protocol, view.history)]
+    if skipped:
+        say(f"too near to an end of the market to be left out: {', '.join(skipped)}")
+    return summary(done, protocol, names) | {"stamp": stamp, "crashes_skipped": skipped}
 
 
 def _prefixed(say: Say, title: str) -> Say:
@@ -107,7 +110,7 @@ def _enter(store: Path, finished: Finished, names: Sequence[str], at: datetime) 
     """Add a test to the ledger unless it is there: a validation killed in between adds it when it goes on."""
     run, about = finished.run, finished.about
     what, model = f"{run.kind} {run.name}", about["model_sha256"]
-    if not is_entered(store, run.plan, what=what, model_sha256=model):
+    if not is_entered(store, run.plan, what=what, model_sha256=model, stamp=about["data"]["stamp"]):
         scores = {"horizons": _tables(finished.rows, names, run.plan.seed), "data": about["data"]}
         append_record(store, ledger_record(scores, run.plan, what=what, model_sha256=model, at=at))
 

@@ -24,9 +24,10 @@ DECIDING = ("riskcore", "features", "models", "training")
 
 
 def code_hash() -> str:
-    """Hash of the code that decides what a test finds."""
+    """Hash of the code, rule-books and calendars that decide what a test finds."""
     digest = hashlib.sha256()
-    for path in sorted(path for folder in DECIDING for path in (PACKAGE / folder).rglob("*.py")):
+    files = [path for folder in DECIDING for kind in ("*.py", "*.toml") for path in (PACKAGE / folder).rglob(kind)]
+    for path in sorted(files):
         digest.update(
             f"{path.relative_to(PACKAGE).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
         )

@@ -144,6 +144,11 @@ def protocol_runs(protocol: Protocol, history: MarketHistory) -> list[Run]:
     return runs
 
 
+def skipped_crashes(protocol: Protocol, history: MarketHistory) -> list[date]:
+    """Crashes of the list that a validation was asked to leave out and cannot: too near to an end of the market."""
+    return [day for day in CRASHES if protocol.crashes and not _covers(protocol, day, history)]
+
+
 def walk_forward_blocks(protocol: Protocol, history: MarketHistory) -> list[tuple[date, date]]:
     """First and last day of each tested block, the last one cut at the end of the market."""
     end, length = _last_day(history), MONTHS[protocol.folds]

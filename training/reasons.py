@@ -19,6 +19,7 @@ from .score import Scorer
 
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("carry", "funding, basis and open interest", ("leg_funding", "leg_basis", "leg_open_interest")),
+    ("releases", "scheduled US releases", ("leg_hours_to_release",)),
     ("season", "time of day and week", ("leg_season", "leg_hour", "leg_week")),
     ("momentum", "recent moves against the position", ("leg_move", "leg_return", "leg_drawdown", "leg_rise")),
     ("market_stress", "stress across the market", ("leg_market", "leg_absorption", "leg_average", "leg_relative")),

@@ -143,6 +143,8 @@ class Registry:
         self._alias(CHAMPION, version)  # from here on the new champion is scored with
         if self.aliases().get(CHALLENGER) == version:
             self.client.delete_registered_model_alias(REGISTERED, CHALLENGER)
+        if "rolled_back" in self.tags(version):  # it passed the gate anew
+            self.client.delete_model_version_tag(REGISTERED, version, "rolled_back")
         self._log(Event(iso(at), "promoted", version, over or "", reason))
 
     def require_champion(self, over: str | None, version: str) -> None:
@@ -167,19 +169,26 @@ class Registry:
             The present champion replaced none.
         """
         current = self.champion()
-        before = self.tags(current).get("champion_before") if current else None
-        if current is None or not before:
+        before = self._before(current) if current else None
+        if current is None or before is None:
             raise MargincastError(f"version {current} replaced no champion; there is nothing to roll back to")
         event = Event(iso(at), "rolled back", before, current, reason)
         self._tag(current, rolled_back=f"{event.at}: {reason}")
         self._alias(CHAMPION, before)
-        earlier = self.tags(before).get("champion_before")
-        if earlier:
+        if earlier := self._before(before):
             self._alias(PREVIOUS, earlier)
         elif PREVIOUS in self.aliases():
             self.client.delete_registered_model_alias(REGISTERED, PREVIOUS)
         self._log(event)
         return event
+
+    def _before(self, version: str) -> str | None:
+        """The champion a version replaced, or the one before it, past those that were rolled back themselves."""
+        seen, found = {version}, self.tags(version).get("champion_before")
+        while found and found not in seen and "rolled_back" in self.tags(found):
+            seen.add(found)
+            found = self.tags(found).get("champion_before")
+        return found if found and found not in seen else None
 
     def fall_back(self, version: str) -> str | None:
         """Why this version is to be scored with FHS alone; None: it is not."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..features.releases import calendar_end
+from ..features.releases import outside_calendar
 from ..models.sample import AccountSample, ScaleField
 from ..models.severity import Severity, equity_weights, linear_severity
 from ..riskcore.accounts import AccountBook
@@ -21,6 +21,7 @@ from .account_features import BarRisk, bar_risk
 from .dataset import sample_of
 from .forecaster import LiquidationForecaster
 from .market_view import MarketView
+from .population import VOLATILITY_DAYS
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Forecast:
     probability
         Probability of liquidation, (n_pools, n_horizons); never falls with the horizon; 1 where already in breach.
     structural
-        The same by historical simulation with the learned volatility alone: what is trusted if the rest is not.
+        The same by historical simulation with the learned volatility alone, which the rest corrects.
     low, high
         Lowest and highest of the members' and the hybrid's probabilities: how far the models disagree.
     interval
@@ -44,8 +45,8 @@ class Forecast:
         (`models.intervals.DayBlockInterval`), widened to hold the forecast, (n_pools, n_horizons, 2); NaN where the
         forecast is not the hybrid's.
     fallback_reason
-        Why a pool's probability is that of historical simulation ("fhs") and not of the hybrid; "" where it is the
-        hybrid's. Shape (n_pools,).
+        Why a pool's probability is that of plain historical simulation (fhs, scaled by the blend of past volatilities)
+        and not of the hybrid; "" where it is the hybrid's. Shape (n_pools,).
     severity
         Loss beyond the collateral, at the probability above.
     """
@@ -185,7 +186,7 @@ class Scorer:
         _require_equity(book, margin)
         sample = self.sample(book)
         said, why = self._predict(book, sample)
-        _require_known(book, said["forecast"], self.bar)
+        _require_known(book, said["forecast"], self.view, self.bar)
         members = np.stack([said[name] for name in ("fhs_har", "fhs_learned", "lightgbm", "hybrid", "forecast")])
         return Forecast(
             book,
@@ -231,8 +232,8 @@ def warnings_of(model: LiquidationForecaster, view: MarketView, rules: RuleBook)
         said.append(f"the model's features that this market lacks are treated as missing: {', '.join(missing)}")
     if about["market"] == "simulated" and not view.data.simulated:
         said.append("the model was trained on a simulated market")
-    if view.history.times[-1] > calendar_end():
-        said.append(f"the calendar of scheduled releases ends {calendar_end()}: later ones are not foreseen")
+    if strange_days := outside_calendar(view.history.times):
+        said.append(strange_days)
     return said
 
 
@@ -245,9 +246,24 @@ def _require_equity(book: AccountBook, margin: MarginState) -> None:
         )
 
 
-def _require_known(book: AccountBook, probability: FloatArray, bar: int) -> None:
+def _require_known(book: AccountBook, probability: FloatArray, view: MarketView, bar: int) -> None:
     unknown = np.isnan(probability).any(axis=1)
     if unknown.any():
         row = int(np.flatnonzero(unknown)[0])
-        problem = f"the market's past before bar {bar} is too short to know the volatility of its positions"
+        held = np.unique(book.position_instrument[book.position_pointer[row] : book.position_pointer[row + 1]])
+        lacking = [_lack(view, int(one), bar) for one in held]
+        problem = f"the volatility of its positions is not known: {'; '.join(one for one in lacking if one)}"
         raise InputError(problem, row=row, column="account", value=str(book.account[row]))
+
+
+def _lack(view: MarketView, instrument: int, bar: int) -> str:
+    """What an instrument lacks for its volatility to be known, in words; "" if nothing that is seen here."""
+    needed = round(VOLATILITY_DAYS * 24 / view.data.bar_hours) + 1
+    symbol = view.data.symbols[instrument]
+    if bar < needed:
+        return f"{symbol} has {bar} bars before it, {needed} are needed"
+    gaps = np.flatnonzero(np.isnan(view.data.mark("close")[bar - needed : bar, instrument]))
+    if len(gaps) == 0:
+        return ""
+    last = str(view.history.times[bar - needed + gaps[-1]])[:16]
+    return f"{symbol} lacks {len(gaps)} prices in the {VOLATILITY_DAYS} days before it, the last at {last}"

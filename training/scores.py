@@ -88,12 +88,14 @@ def calibration_line(probability: FloatArray, outcome: FloatArray) -> tuple[floa
     if np.ptp(probability) == 0 or np.ptp(outcome) == 0:
         return float("nan"), float("nan")
     p = np.clip(probability, CLIP, 1 - CLIP)
+    # sums by numpy's own loops: a BLAS rounds them differently on another number of threads
     design = np.column_stack((np.log(p) - np.log1p(-p), np.ones(len(p))))
     theta = np.array([1.0, 0.0])
     for _ in range(NEWTON_STEPS):
-        fitted = expit(design @ theta)
-        curvature = design.T @ (design * np.maximum(fitted * (1 - fitted), 1e-12)[:, None])
-        step = _downhill(design, outcome, theta, np.linalg.solve(curvature, design.T @ (outcome - fitted)))
+        fitted = expit(np.einsum("ij,j->i", design, theta))
+        curvature = np.einsum("ij,ik,i->jk", design, design, np.maximum(fitted * (1 - fitted), 1e-12))
+        slope = np.einsum("ij,i->j", design, outcome - fitted)
+        step = _downhill(design, outcome, theta, np.linalg.solve(curvature, slope))
         theta = theta + step
         if np.abs(step).max() < 1e-8 * max(1.0, np.abs(theta).max()):
             return float(theta[0]), float(theta[1])
@@ -111,7 +113,7 @@ def _downhill(design: FloatArray, outcome: FloatArray, theta: FloatArray, step: 
 
 
 def _line_loss(design: FloatArray, outcome: FloatArray, theta: FloatArray) -> float:
-    odds = design @ theta
+    odds = np.einsum("ij,j->i", design, theta)
     return float((np.logaddexp(0.0, odds) - outcome * odds).sum())
 
 

@@ -93,7 +93,7 @@ def model_hash(model: LiquidationForecaster) -> str:
 
 
 def append_record(store: Path, record: Mapping[str, Any]) -> None:
-    """Add a record to the store's ledger, in one write that is on disk when this returns.
+    """Add a record to the store's ledger, in one write that is on disk when this returns; on a line of its own.
 
     Raises
     ------
@@ -104,8 +104,10 @@ def append_record(store: Path, record: Mapping[str, Any]) -> None:
     line = json.dumps(_without_nan(record), sort_keys=True, allow_nan=False) + "\n"
     path = store / LEDGER
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        with os.fdopen(handle, "wb") as stream:
+        with path.open("ab+") as stream:
+            if stream.tell():
+                stream.seek(-1, os.SEEK_END)
+                line = line if stream.read() == b"\n" else "\n" + line
             stream.write(line.encode())
             stream.flush()
             os.fsync(stream.fileno())
@@ -113,12 +115,11 @@ def append_record(store: Path, record: Mapping[str, Any]) -> None:
         raise MargincastError(f"{path}: could not be written ({failure.strerror or failure})") from failure
 
 
-def is_entered(store: Path, plan: Plan, *, what: str, model_sha256: str) -> bool:
-    """Whether the store's ledger has this evaluation of this model already."""
-    return any(
-        (one["what"], one["model_sha256"], one["plan"]) == (what, model_sha256, _asked(plan))
-        for one in read_ledger(store)
-    )
+def is_entered(store: Path, plan: Plan, *, what: str, model_sha256: str, stamp: Mapping[str, str]) -> bool:
+    """Whether the store's ledger has this evaluation of this model on these inputs already."""
+    sought = (what, model_sha256, dict(stamp), _asked(plan))
+    found = (tuple(one[key] for key in ("what", "model_sha256", "stamp", "plan")) for one in read_ledger(store))
+    return sought in found
 
 
 def enter_evaluation(

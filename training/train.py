@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..features.releases import outside_calendar
 from ..riskcore.rulebook import RuleBook
 from ..riskcore.rulebook_file import rulebook_hash
 from .atomic import require_new_folder
@@ -56,6 +57,8 @@ def train_model(
     horizons = parse_horizons(plan.horizons, view.history.step)
     first, last = training_bars(plan, view.history, horizons[-1].bars)
     count = accounts_to_train_on(plan, (first, last), view.history.step)
+    if strange_days := outside_calendar(view.history.times):
+        say(strange_days)
     say(f"fitting on {count:,} simulated accounts seen up to {plan.train_end}")
     model = fit_forecaster(view, rules, plan, first, last, tuple(h.bars for h in horizons), place)
     model.about_ |= describe_training(view, rules, plan, horizons)
