@@ -121,8 +121,8 @@ def train(
         view = view_market(read_market_folder(market))
         place = OverCluster(cluster) if cluster else None
         trained = train_model(view, rules_of(venue), plan, folder, store=store if track else None, place=place, say=say)
-    show_trained(trained)
     write_json(json_file, {"folder": str(folder), "sha256": trained.fingerprint, "address": trained.address})
+    show_trained(trained)
 
 
 @app.command()
@@ -154,8 +154,8 @@ def evaluate(
         evaluation = evaluate_market(view, rules_of(venue), plan, say=say)
     if store is not None:
         enter_evaluation(store, evaluation.scores, evaluation.model, plan, dt.datetime.now(dt.UTC))
-    show_evaluation(evaluation.scores)
     write_json(json_file, evaluation.scores)
+    show_evaluation(evaluation.scores)
 
 
 @app.command()
@@ -185,8 +185,8 @@ def score(
     )
     with told() as say:
         result = score_file(request, rules_of(venue, generic=generic), say=say)
-    show_scores(result, top)
     write_json(json_file, result)
+    show_scores(result, top)
 
 
 @app.command()
@@ -211,8 +211,8 @@ def explain(
     request = ScoreRequest(accounts, market, at, model, store, target, 1, threads, fall_back)
     with told() as say:
         result = explain_account(request, rules_of(venue, generic=generic), account, say=say)
-    show_explanation(result)
     write_json(json_file, result)
+    show_explanation(result)
 
 
 @app.command()
@@ -235,8 +235,8 @@ def stress(
     request = StressRequest(accounts, market, at, fund, tuple(replay or ()), tuple(depeg or ()), reverse)
     with told() as say:
         result = stress_file(request, rules_of(venue, generic=generic), say=say)
-    show_stress(result)
     write_json(json_file, result)
+    show_stress(result)
 
 
 @app.command()
@@ -254,8 +254,8 @@ def features(
 
     with told() as say:
         result = export_features(market, out, every, say=say)
-    show_features(result)
     write_json(json_file, result.as_dict())
+    show_features(result)
 
 
 @app.command(name="tune")
@@ -283,8 +283,8 @@ def tune_margin(
         data = read_market_folder(market)
         first, last = np.datetime64(start, "ns"), np.datetime64(end + dt.timedelta(days=1), "ns")
         proposal = tune(data, rules_of(venue), first, last, settings=settings, progress=say)
-    show_proposal(proposal)
     write_json(json_file, proposal.as_dict())
+    show_proposal(proposal)
 
 
 @app.command()
@@ -300,8 +300,8 @@ def backtest(
     with told() as say:
         say(f"back-testing {returns}")
         result = run(returns, level)
-    show_backtest(result)
     write_json(json_file, result)
+    show_backtest(result)
 
 
 @app.command()
@@ -389,10 +389,19 @@ app.add_typer(model_verbs)
 app.add_typer(protocol_verbs)
 
 
+PIPE_CLOSED = 128 + 13
+"""Exit code when the reader of the output goes away, as a shell tells it of a program that SIGPIPE ended."""
+
+
 def main() -> None:
     """Run the command line; an error margincast raises on purpose is one line and exit code 2."""
     try:
         app()
+    except SystemExit as ended:
+        # both rich and typer end with 1, which some verbs say of what they found
+        if isinstance(ended.__context__, BrokenPipeError):
+            ended.code = PIPE_CLOSED
+        raise
     except ValueError as error:
         # imported here only: the package would load numba before --help is shown
         from .riskcore.errors import MargincastError

@@ -52,8 +52,8 @@ def promote(
     request = PromotionRequest(market, store, model, start, accounts, seed, threads)
     with told() as say:
         promotion = promote_model(request, rules_of(venue), dt.datetime.now(dt.UTC), say=say)
-    show_promotion(promotion)
     write_json(json_file, promotion.as_dict())
+    show_promotion(promotion)
     if not promotion.verdict.promoted:
         raise typer.Exit(1)
 
@@ -90,8 +90,8 @@ def monitor(
     request = MonitorRequest(market, store, model, since, accounts, seed, threads)
     with told() as say:
         report = monitor_model(request, rules_of(venue), dt.datetime.now(dt.UTC), say=say)
-    show_drift(report)
     write_json(json_file, report)
+    show_drift(report)
     if report["fall_back"]:
         raise typer.Exit(1)
 

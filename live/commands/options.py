@@ -78,13 +78,24 @@ def names_of(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _progress_console() -> Any:
+    """A console on the error stream; when its reader goes away nothing more is told, and the work goes on."""
+    from rich.console import Console
+
+    class Progress(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+    return Progress(stderr=True)
+
+
 @contextmanager
 def told() -> Iterator[Callable[[str], None]]:
     """Show progress on the terminal's error stream; without a terminal, a line a step."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True)
+    console = _progress_console()
     if not console.is_terminal:
         yield lambda step: console.print(step, highlight=False, markup=False, soft_wrap=True)
         return
@@ -100,10 +111,9 @@ def told() -> Iterator[Callable[[str], None]]:
 @contextmanager
 def told_as_it_goes() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
     """`told`, and a line that is written over as work goes on; without a terminal that line is not shown."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True)
+    console = _progress_console()
     if not console.is_terminal:
         yield lambda step: console.print(step, highlight=False, markup=False, soft_wrap=True), lambda step: None
         return

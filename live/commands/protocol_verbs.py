@@ -78,8 +78,8 @@ def validate(
     with told() as say:
         view = view_market(read_market_folder(market))
         result = run(view, rules_of(venue), protocol, folder, store=store, now=lambda: dt.datetime.now(dt.UTC), say=say)
-    show_validation(result)
     write_json(json_file, result)
+    show_validation(result)
 
 
 @verbs.command()
@@ -90,8 +90,9 @@ def ledger(
 ) -> None:
     """Show the skill that every evaluation and test found, slice by slice."""
     from ...training.console_protocol import show_ledger
-    from ...training.skill_ledger import ledger_table, read_ledger
+    from ...training.skill_ledger import ledger_table, read_ledger, slice_of
 
     table = ledger_table(read_ledger(store))
-    show_ledger(table, slice_name)
+    slice_of(table, slice_name)  # one that is not there is said before a file is written
     write_json(json_file, {"rows": table.to_dict("records")})
+    show_ledger(table, slice_name)
