@@ -84,7 +84,7 @@ class AccountBooster:
             raise InputError(f"needs one for each of {breached.shape[1]} horizons", column="rounds", value=self.rounds)
         self.boosters_: list[Booster] = []
         self.base_: list[float] = []
-        features = self._features(sample)
+        features = sample.columns(self.columns)
         for k in range(len(self.rounds)):
             self._fit_one(features, breached[:, k], None if offset is None else offset[:, k], k)
         return self
@@ -113,7 +113,7 @@ class AccountBooster:
 
         Without trees they are the offset, or the log odds of the base rate.
         """
-        features = self._features(sample)
+        features = sample.columns(self.columns)
         columns = [
             base + raw_scores(booster, features, trees=trees, threads=self.threads)
             for booster, base in zip(self.boosters_, self.base_, strict=True)
@@ -134,12 +134,9 @@ class AccountBooster:
         if horizon not in sample.horizons:
             raise InputError(f"is not one of {list(sample.horizons)}", column="horizon", value=horizon)
         k = sample.horizons.index(horizon)
-        parts = contributions(self.boosters_[k], self._features(sample), threads=self.threads)
+        parts = contributions(self.boosters_[k], sample.columns(self.columns), threads=self.threads)
         parts[:, -1] += self.base_[k]
         return parts
-
-    def _features(self, sample: AccountSample) -> FloatArray:
-        return np.column_stack([sample.column(name) for name in self.columns])
 
     def state(self) -> dict[str, Any]:
         """What `from_state` needs."""

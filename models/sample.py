@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,10 @@ class AccountSample:
         if name not in self.feature_names:
             raise InputError("is not a feature of this sample", column="feature", value=name)
         return self.features[:, self.feature_names.index(name)]
+
+    def columns(self, names: Sequence[str]) -> FloatArray:
+        """Features by name, (n, len(names)); an unknown name raises InputError."""
+        return np.column_stack([np.empty((len(self), 0)), *(self.column(name) for name in names)])
 
 
 @dataclass(frozen=True)

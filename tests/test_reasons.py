@@ -10,8 +10,9 @@ import small_market as small
 from margincast.features.bar_table import bar_table
 from margincast.features.panel import panel_features
 from margincast.features.readers.folder import read_market_folder
+from margincast.models.account_boosting import logit
 from margincast.riskcore.records import book_from_records
-from margincast.training.forecaster import HYBRID_WEIGHTS, with_structural
+from margincast.training.forecaster import HYBRID_WEIGHTS, STACKED, with_structural
 from margincast.training.market_simulator import simulate_market, write_market_folder
 from margincast.training.market_view import view_market
 from margincast.training.population import simulate_accounts
@@ -102,12 +103,15 @@ def test_certain_pools_have_the_one_reason_there_is(scorer):
 
 @pytest.mark.parametrize("horizon", HORIZONS)
 def test_the_learned_groups_are_what_the_boosters_say(scorer, book, horizon):
-    """TreeSHAP values of groups and the base rate add up to the boosters' own scores at their weights in the hybrid."""
+    """Groups and the base rate add up to what boosters and the regression say, at their weights in the hybrid."""
     k, model = HORIZONS.index(horizon), scorer.model
     sample = scorer.sample(book)
     rich = with_structural(sample, scorer.predict(book))
     scores = HYBRID_WEIGHTS["lightgbm"] * model.lightgbm_.scores(sample)[:, k]
     scores += HYBRID_WEIGHTS["correction"] * model.correction_.scores(rich)[:, k]
+    said = scorer.predict(book)
+    stacked = model.stacked(sample, said)[:, k] - logit(said["fhs_learned"][:, k])
+    scores += (HYBRID_WEIGHTS["stacked"] + HYBRID_WEIGHTS["correction"]) * stacked
     for row, reasons in enumerate(explain(scorer, book, horizon)):
         if len(reasons) == 1:
             continue
@@ -123,6 +127,11 @@ def test_the_features_named_are_those_of_the_largest_effect_with_their_values(sc
         shap = booster.explain(rows, 24) * HYBRID_WEIGHTS[name]
         for column, feature in enumerate(booster.columns):
             effect[feature] = effect[feature] + shap[:, column]
+    stack, odds = model.stack_[-1], rich.columns([f"logit_{name}_24" for name in STACKED])
+    weight = HYBRID_WEIGHTS["stacked"] + HYBRID_WEIGHTS["correction"]
+    added = weight * stack.contributions(odds, rich.columns(stack.columns_))
+    for column, feature in enumerate((*stack.columns_, "logit_fhs_24")):
+        effect[feature] = effect[feature] + added[:, column]
     starts = {"carry": ("leg_funding", "leg_basis", "leg_open_interest"), "structure": ("logit_",)}
     named = 0
     for row, reasons in enumerate(explain(scorer, book, "24h")):

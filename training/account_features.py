@@ -29,6 +29,14 @@ DIRECTIONS = {
     "scenario_usage": 1,
 }
 """Features that move with headroom, and which way the probability may move with each: never up with headroom."""
+BENDING = (
+    *("leg_hour_sin", "leg_hour_cos", "leg_week_sin", "leg_week_cos"),
+    *("leg_season_day_1h", "leg_season_week_1h", "leg_season_week_4h", "leg_season_week_24h"),
+    *("leg_log_slope_6h_30d", "leg_vol_of_vol_7d", "leg_move_last", "leg_move_4h", "leg_move_24h", "leg_move_7d"),
+    *("leg_drawdown_30d", "leg_rise_30d", "leg_market_return_4h", "leg_market_return_24h"),
+    *("concentration", "net_share"),
+)
+"""Features that shift and bend the structural log odds (`models.structural_logit`): none moves with headroom."""
 DIRECTIONAL = ("move_", "return_", "market_return_", "funding_", "basis_", "imbalance_")
 """Market features with a sign: a positive value is good for one side and bad for the other."""
 

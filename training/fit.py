@@ -11,18 +11,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
-from ..models.account_boosting import AccountBooster, logit
+from ..models.account_boosting import AccountBooster
 from ..models.calibration import TemperatureScaling
 from ..models.climatology import Climatology
 from ..models.historical import FilteredHistorical
 from ..models.intervals import DayBlockInterval
 from ..models.sample import AccountSample, ScaleField
+from ..models.structural_logit import StructuralLogit
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.rulebook import RuleBook
-from .account_features import DIRECTIONS, structural_directions
+from .account_features import BENDING, DIRECTIONS, structural_directions
 from .dataset import Dataset
-from .forecaster import STRUCTURAL, LiquidationForecaster, with_structural
+from .forecaster import (
+    STACKED,
+    STRUCTURAL,
+    LiquidationForecaster,
+    stacked_scores,
+    structural_odds,
+    with_structural,
+)
 from .market_view import MarketView
 from .plan import Plan, accounts_to_train_on
 from .reference import day_stride, training_reference
@@ -112,12 +121,15 @@ def _fit_accounts(
     """Fit climatology, the boosters and the calibration; what the hybrid said of the judged rows, and their outcome."""
     model.climatology_ = Climatology().fit(data.sample, data.breached)
     block = _validation_block(data, model.horizons[-1])
-    trial = {"fhs_learned": structural["fhs_learned"][block.judge]}
-    plain = _Task(data.sample, data.breached, None, data.sample.feature_names, DIRECTIONS, place)
+    model.stack_ = _fit_stack(data, structural, np.arange(len(data)))
+    start = model.stacked(data.sample, structural)
+    trial_start = stacked_scores(_fit_stack(data, structural, block.fit), data.sample, structural)
+    trial = {"stacked": expit(trial_start[block.judge])}
+    plain = _Task(data.sample, data.breached, None, None, data.sample.feature_names, DIRECTIONS, place)
     model.lightgbm_, trial["lightgbm"] = _fit_booster(plain, block, plan, TREES["lightgbm"])
     rich = with_structural(data.sample, structural)
     directions = DIRECTIONS | structural_directions(rich.feature_names)
-    corrected = _Task(rich, data.breached, logit(structural["fhs_learned"]), rich.feature_names, directions, place)
+    corrected = _Task(rich, data.breached, start, trial_start, rich.feature_names, directions, place)
     model.correction_, trial["correction"] = _fit_booster(corrected, block, plan, TREES["correction"])
     mixed, judged = model.mix(trial), data.breached[block.judge]
     model.calibration_ = _calibrations(mixed, judged, data.day[block.judge])
@@ -144,17 +156,21 @@ def _intervals(probability: FloatArray, outcome: FloatArray, judged_day: IntArra
 
 @dataclass(frozen=True)
 class _Task:
-    """What an account booster learns: rows, outcomes, where it starts from, columns and directions; and where."""
+    """What an account booster learns: rows, outcomes, log odds to start from, columns and directions; and where.
+
+    The trial starts from log odds that the judged rows had no part in.
+    """
 
     sample: AccountSample
     breached: FloatArray
     offset: FloatArray | None
+    trial_offset: FloatArray | None
     columns: tuple[str, ...]
     directions: dict[str, int]
     place: Workplace
 
-    def booster(self, rounds: tuple[int, ...], plan: Plan, rows: IntArray) -> AccountBooster:
-        offset = None if self.offset is None else self.offset[rows]
+    def booster(self, offset: FloatArray | None, rounds: tuple[int, ...], plan: Plan, rows: IntArray) -> AccountBooster:
+        offset = None if offset is None else offset[rows]
         model = AccountBooster(self.columns, self.directions, rounds, plan.seed, plan.threads)
         return self.place.fitted(model, self.sample.take(rows), self.breached[rows], offset)
 
@@ -162,9 +178,20 @@ class _Task:
 def _fit_booster(task: _Task, block: _Block, plan: Plan, trees: int) -> tuple[AccountBooster, FloatArray]:
     """The booster of all rows, and what one fitted before the judged rows said of those, (n_judged, n_horizons)."""
     rounds = (trees,) * task.breached.shape[1]
-    offset = None if task.offset is None else task.offset[block.judge]
-    said = task.booster(rounds, plan, block.fit).predict(task.sample.take(block.judge), offset)
-    return task.booster(rounds, plan, np.arange(len(task.sample))), said
+    offset = None if task.trial_offset is None else task.trial_offset[block.judge]
+    trial = task.booster(task.trial_offset, rounds, plan, block.fit)
+    said = trial.predict(task.sample.take(block.judge), offset)
+    return task.booster(task.offset, rounds, plan, np.arange(len(task.sample))), said
+
+
+def _fit_stack(data: Dataset, structural: dict[str, FloatArray], rows: IntArray) -> list[StructuralLogit]:
+    """One regression a horizon on the log odds of the structural models, fitted on these rows."""
+    columns = tuple(name for name in BENDING if name in data.sample.feature_names)
+    features, said = data.sample.columns(columns)[rows], {name: p[rows] for name, p in structural.items()}
+    return [
+        StructuralLogit(len(STACKED)).fit(structural_odds(said, k), features, columns, data.breached[rows, k])
+        for k in range(data.breached.shape[1])
+    ]
 
 
 def _validation_block(data: Dataset, longest: int) -> _Block:

@@ -18,6 +18,7 @@ from ..models.intervals import DayBlockInterval
 from ..models.reflection import EwmaReflection
 from ..models.sample import AccountSample, ScaleField, certain_where_breached, never_falling
 from ..models.spike import SpikeErrors
+from ..models.structural_logit import StructuralLogit
 from ..riskcore.arrays import FloatArray
 from .reference import Reference
 from .scales import ScaleForecaster
@@ -28,7 +29,9 @@ STRUCTURAL = {"fhs": "blend", "fhs_har": "har", "fhs_learned": "learned"}
 NAMES = ("climatology", "touch_366d", "ewma_reflection", *STRUCTURAL, *STRUCTURAL_MODELS, "lightgbm", "hybrid")
 ONLY_COMPARED = ("touch_366d", *STRUCTURAL_MODELS)
 """Baselines the hybrid does not need: forecast only where a whole market is given, for evaluations."""
-HYBRID_WEIGHTS = {"fhs_learned": 0.2, "correction": 0.5, "lightgbm": 0.3}
+STACKED = ("fhs_learned", "fhs_har", "fhs")
+"""Structural models whose log odds the stacked forecast is made of; the first is bent by BENDING."""
+HYBRID_WEIGHTS = {"stacked": 0.2, "correction": 0.5, "lightgbm": 0.3}
 """Weights of log odds in the hybrid, fixed in advance: picking the best member on a validation block was less safe."""
 
 
@@ -39,8 +42,8 @@ class LiquidationForecaster:
     ----------
     horizons
         In bars.
-    scales_, historical_, climatology_, lightgbm_, correction_, calibration_
-        The fitted parts; `correction_` boosts on top of the log odds of fhs_learned.
+    scales_, historical_, climatology_, stack_, lightgbm_, correction_, calibration_
+        The fitted parts; `stack_` is one logistic regression a horizon, `correction_` boosts on top of its log odds.
     baselines_
         Structural models that the hybrid is compared with and has no part in.
     intervals_
@@ -59,6 +62,7 @@ class LiquidationForecaster:
         self.historical_: dict[str, FilteredHistorical] = {}
         self.climatology_: Climatology
         self.baselines_: StructuralModels
+        self.stack_: list[StructuralLogit] = []
         self.lightgbm_: AccountBooster
         self.correction_: AccountBooster
         self.calibration_: list[TemperatureScaling] = []
@@ -88,11 +92,15 @@ class LiquidationForecaster:
         out |= self.structural(sample, fields)
         rich = with_structural(sample, out)
         out["lightgbm"] = self.lightgbm_.predict(sample)
-        start = logit(out["fhs_learned"])
-        members = {name: out[name] for name in ("fhs_learned", "lightgbm")}
-        members["correction"] = self.correction_.predict(rich, start)
+        start = self.stacked(sample, out)
+        stacked = certain_where_breached(never_falling(expit(start)), sample.exposure)
+        members = {"stacked": stacked, "lightgbm": out["lightgbm"], "correction": self.correction_.predict(rich, start)}
         out["hybrid"] = self.calibrated(self.mix(members), sample)
         return out
+
+    def stacked(self, sample: AccountSample, structural: Mapping[str, FloatArray]) -> FloatArray:
+        """Log odds of the stacked forecast, (n, n_horizons)."""
+        return stacked_scores(self.stack_, sample, structural)
 
     @staticmethod
     def mix(members: Mapping[str, FloatArray]) -> FloatArray:
@@ -128,6 +136,7 @@ class LiquidationForecaster:
             "historical": {name: model.state() for name, model in self.historical_.items()},
             "climatology": self.climatology_.state(),
             "baselines": self.baselines_.state(),
+            "stack": [one.state() for one in self.stack_],
             "lightgbm": self.lightgbm_.state(),
             "correction": self.correction_.state(),
             "calibration": [c.state() for c in self.calibration_],
@@ -148,6 +157,7 @@ class LiquidationForecaster:
             simulation.threads = threads
         model.climatology_ = Climatology.from_state(state["climatology"])
         model.baselines_ = StructuralModels.from_state(state["baselines"], threads)
+        model.stack_ = [StructuralLogit.from_state(s) for s in state["stack"]]
         model.lightgbm_ = AccountBooster.from_state(state["lightgbm"])
         model.correction_ = AccountBooster.from_state(state["correction"])
         model.lightgbm_.threads = model.correction_.threads = threads
@@ -158,6 +168,19 @@ class LiquidationForecaster:
         reference = state.get("reference")
         model.reference_ = None if reference is None else Reference.from_state(reference)
         return model
+
+
+def stacked_scores(
+    stack: Sequence[StructuralLogit], sample: AccountSample, structural: Mapping[str, FloatArray]
+) -> FloatArray:
+    """Log odds of fitted regressions, one a horizon, on probabilities of the STACKED models, (n, n_horizons)."""
+    columns = [one.scores(structural_odds(structural, k), sample.columns(one.columns_)) for k, one in enumerate(stack)]
+    return np.column_stack(columns)
+
+
+def structural_odds(structural: Mapping[str, FloatArray], horizon: int) -> FloatArray:
+    """Log odds of the STACKED models at a horizon, (n, n_models)."""
+    return np.column_stack([logit(structural[name][:, horizon]) for name in STACKED])
 
 
 def with_structural(sample: AccountSample, probabilities: Mapping[str, FloatArray]) -> AccountSample:

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..models.account_boosting import logit
 from ..models.sample import AccountSample, ScaleField
+from ..models.structural_logit import StructuralLogit
 from ..riskcore.accounts import AccountBook
 from ..riskcore.arrays import FloatArray, group_sums
-from .forecaster import HYBRID_WEIGHTS, with_structural
+from .forecaster import HYBRID_WEIGHTS, STACKED, with_structural
 from .reason_words import feature_words
 from .scales import usual_scale
 from .score import Scorer
@@ -59,7 +60,7 @@ def explain(scorer: Scorer, book: AccountBook, horizon: str) -> list[list[dict[s
     forecast, hybrid = logit(said["forecast"][:, k]), logit(said["hybrid"][:, k])
     usual_field = usual_scale(scorer.view.data, scorer.model.horizons, scorer.bar)
     usual = logit(scorer.model.historical_["fhs_learned"].predict(sample, usual_field)[:, k])
-    weight = HYBRID_WEIGHTS["fhs_learned"] + HYBRID_WEIGHTS["correction"]
+    weight = HYBRID_WEIGHTS["stacked"] + HYBRID_WEIGHTS["correction"]
     structural = logit(said["fhs_learned"][:, k])
     learned = _learned(scorer, sample, rich, k)
     parts = {"distance": weight * usual, "volatility_now": weight * (structural - usual), "base_rate": learned.base}
@@ -116,12 +117,13 @@ def _structural_causes(
 
 @dataclass(frozen=True)
 class _Learned:
-    """What the boosters add to the log odds.
+    """What is learned from accounts adds to the log odds: the stacked regression and the boosters.
 
     Parameters
     ----------
     names, effects
-        Features, and their TreeSHAP values weighted as the members are in the hybrid, (n, n_features).
+        Features, and what each adds (of boosters its TreeSHAP value), weighted as the members are in the hybrid,
+        (n, n_features).
     base
         Where the boosters start, weighted, (n,).
     """
@@ -154,12 +156,25 @@ class _Learned:
 def _learned(scorer: Scorer, sample: AccountSample, rich: AccountSample, k: int) -> _Learned:
     model, horizon = scorer.model, scorer.model.horizons[k]
     place = {name: column for column, name in enumerate(rich.feature_names)}
-    effects, base = np.zeros(rich.features.shape), np.zeros(len(sample))
+    effects, base = _stacked_effects(model.stack_[k], rich, horizon), np.zeros(len(sample))
     for name, booster, rows in (("lightgbm", model.lightgbm_, sample), ("correction", model.correction_, rich)):
         values = booster.explain(rows, horizon) * HYBRID_WEIGHTS[name]
         effects[:, [place[column] for column in booster.columns]] += values[:, :-1]
         base += values[:, -1]
     return _Learned(rich.feature_names, effects, base)
+
+
+def _stacked_effects(stack: StructuralLogit, rich: AccountSample, horizon: int) -> FloatArray:
+    """What the stacked regression adds to the log odds of fhs_learned, weighted, by feature of `rich`, (n, n_features).
+
+    What belongs to no feature of the account is put to the log odds of FHS, which it comes from.
+    """
+    structural = rich.columns([f"logit_{name}_{horizon}" for name in STACKED])
+    weight = HYBRID_WEIGHTS["stacked"] + HYBRID_WEIGHTS["correction"]
+    effects = np.zeros(rich.features.shape)
+    places = [rich.feature_names.index(name) for name in (*stack.columns_, f"logit_fhs_{horizon}")]
+    effects[:, places] = weight * stack.contributions(structural, rich.columns(stack.columns_))
+    return effects
 
 
 def _codes(columns: Sequence[str]) -> list[str]:
