@@ -32,9 +32,9 @@ from .scenario_passage import ScenarioPassage, option_scenario_passage, passage_
 from .scenario_paths import ScenarioPaths, funding_ahead, scenario_paths
 from .severity import Severity, equity_weights, linear_severity, severity_of
 from .spike import SpikeBooster, SpikeErrors
-from .structural_logit import StructuralLogit
 from .streamed_booster import fit_account_booster_on_file, train_booster_on_file
 from .stress_weights import stress_weights
+from .structural_logit import StructuralLogit
 from .tree_scorer import TreeScorer
 from .venn_abers import VennAbers
 
