@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..riskcore.errors import MargincastError
-
-DATABASE = "mlflow.db"
+from .mlflow_database import DATABASE, make_database, opening
 
 
 def default_tracking_uri(folder: Path) -> str:
@@ -25,12 +24,16 @@ def is_there(folder: Path) -> bool:
 
 
 def open_client(folder: Path) -> Any:
-    """An MLflow client on the store of `folder`; MLflow is imported here, and kept from talking."""
+    """An MLflow client on the store of `folder`, made if it is not there; MLflow is imported here, kept from talking."""
     _quiet()
     from mlflow.tracking import MlflowClient
 
     uri = default_tracking_uri(folder)
-    return MlflowClient(uri, uri)
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return MlflowClient(uri, uri)
+    make_database(folder)
+    with opening(folder / DATABASE):
+        return MlflowClient(uri, uri)
 
 
 @contextmanager
