@@ -1,4 +1,4 @@
-"""The database of the MLflow store: killed while it is made, asked for by two at once, half made by an older release."""
+"""The database of the MLflow store: killed while it is made, asked for by two at once, half made before."""
 
 import os
 import signal

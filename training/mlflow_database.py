@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..riskcore.errors import MargincastError
 
@@ -68,7 +69,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
 def _migrate(database: Path, artifacts: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    store = SqlAlchemyStore(f"sqlite:///{database.absolute()}", artifacts.absolute().as_uri())
+    opened: Any = SqlAlchemyStore  # MLflow's own is not typed
+    store = opened(f"sqlite:///{database.absolute()}", artifacts.absolute().as_uri())
     store.engine.dispose()
 
 

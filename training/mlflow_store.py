@@ -24,7 +24,7 @@ def is_there(folder: Path) -> bool:
 
 
 def open_client(folder: Path) -> Any:
-    """An MLflow client on the store of `folder`, made if it is not there; MLflow is imported here, kept from talking."""
+    """An MLflow client on the store of `folder`, made if it is not there; MLflow is imported here and kept quiet."""
     _quiet()
     from mlflow.tracking import MlflowClient
 
