@@ -270,18 +270,16 @@ def tune_margin(
     json_file: JsonFile = None,
 ) -> None:
     """Propose maintenance margin rates against the current tiers, with coverage, Kupiec test and procyclicality."""
-    import numpy as np
-
     from .features.readers.folder import read_market_folder
     from .training.console import show_proposal
-    from .training.tune import tune
+    from .training.tune import span_of_days, tune
     from .training.tune_settings import TuneSettings
 
     settings = TuneSettings(level=level, mpor_hours=mpor_hours, max_rise=max_rise)
     with told() as say:
         say(f"reading {market}")
         data = read_market_folder(market)
-        first, last = np.datetime64(start, "ns"), np.datetime64(end + dt.timedelta(days=1), "ns")
+        first, last = span_of_days(data, start, end)
         proposal = tune(data, rules_of(venue), first, last, settings=settings, progress=say)
     write_json(json_file, proposal.as_dict())
     show_proposal(proposal)

@@ -100,6 +100,16 @@ def test_wide_skills_still_fit(shown):
     assert "-125.0 [-350.0 -12.5]" in shown(console.show_evaluation, content)
 
 
+def test_an_interval_that_is_not_known_is_a_dash_and_its_warning_is_shown(shown):
+    content = small.evaluation().scores
+    table = content["horizons"]["1h"]
+    one_day = {"log_loss_value": -0.167, "log_loss_low": math.nan, "log_loss_high": math.nan}
+    models = {n: m | {"skill_vs": {b: one_day for b in m["skill_vs"]}} for n, m in table["models"].items()}
+    data = content["data"] | {"warnings": ["1 day: [no] interval"]}
+    out = shown(console.show_evaluation, {"horizons": {"1h": table | {"models": models}}, "data": data})
+    assert "-16.7 [— —]" in out and "nan" not in out and "1 day: [no] interval" in out
+
+
 def test_scores_fit_whatever_the_names_and_sums(shown):
     other = record(account="bob", sub_account="[red]", pool="BTC")
     out = shown(console.show_scores, scores(record(), other, warnings=("margined [generic]",)), 10)
@@ -158,8 +168,18 @@ def test_a_proposal_fits(shown):
 def test_what_is_not_known_is_a_dash(shown):
     row = {"symbol": "BTC", "side": "long", "current": None, "proposed": 0.02, "coverage": None}
     row |= {"kupiec_p": None, "violations": 0, "n": 10}
-    settings = {"level": 0.99, "mpor_hours": 8.0}
-    out = shown(console.show_proposal, SimpleNamespace(rows=lambda: [row], data={"settings": settings}))
+    data = {
+        "settings": {"level": 0.99, "mpor_hours": 8.0},
+        "tested_from": "2022-05-01T08:00:00",
+        "proposed_for": "2022-06-01T00:00:00",
+        "tested_periods": 1_092,
+        "asked_periods": 1_276,
+        "not_tested": ["the first 184 periods are not tested"],
+        "left_out": {"[NEW]": "too young"},
+    }
+    out = shown(console.show_proposal, SimpleNamespace(rows=lambda: [row], data=data))
+    assert "tested from 2022-05-01 08:00 to 2022-06-01 00:00 UTC: 1,092 of 1,276 periods" in " ".join(out.split())
+    assert "the first 184 periods are not tested" in out and "left out: [NEW], too young" in out
     assert out.count(" - ") >= 2 and "2.00%" in out and "99% of the moves over 8 h" in out
 
 

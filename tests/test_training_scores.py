@@ -221,6 +221,11 @@ def test_a_model_has_no_skill_over_itself():
     assert (skill.value, skill.low, skill.high) == (0.0, 0.0, 0.0)
 
 
+def test_one_day_has_a_skill_and_no_interval():
+    skill = DayBlocks(np.full(5, 3), seed=1).skill(np.ones(5), np.full(5, 2.0))
+    assert skill.value == 0.5 and math.isnan(skill.low) and math.isnan(skill.high)
+
+
 # -- alerts -------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from margincast.riskcore.rulebook import RateSchedule, RuleBook
 from margincast.training.coverage_tests import kupiec
 from margincast.training.margin_losses import period_losses
 from margincast.training.proposal import MarginProposal
-from margincast.training.tune import tune
+from margincast.training.tune import span_of_days, tune
 from margincast.training.tune_settings import TuneSettings
 
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -238,6 +238,43 @@ def test_a_young_contract_is_left_out_with_its_reason(tmp_path: Path) -> None:
     assert list(found.instruments) == ["AAA"]
     assert "too few" in str(found.data["left_out"])
     assert seen == ["AAA", "BBB"]
+
+
+def test_a_span_cut_short_says_from_when_and_why(data: MarketData, tmp_path: Path) -> None:
+    """A forecast needs 250 periods before it, and the first has no price before it: of 89 days few are left."""
+    short = tune(market(tmp_path / "m", [perp("AAA", 1, days=120)]), RULES, START, END)
+    begin = np.datetime64("2024-05-04", "ns")
+    first = begin + np.timedelta64(8 + 250 * 8, "h")
+    assert short.data["tested_from"] == str(first)[:19]
+    tested = int((END - first) / np.timedelta64(8, "h"))
+    assert (short.data["asked_periods"], short.data["tested_periods"]) == (92 * 3, tested)
+    assert short.instruments["AAA"].measures.n_test == 2 * tested
+    (why,) = short.data["not_tested"]  # type: ignore[misc]
+    assert f"the first {276 - tested} periods" in why and "needs 250" in why and "begins 2024-05-04" in why
+
+
+def test_a_whole_span_has_nothing_to_excuse(proposal: MarginProposal) -> None:
+    assert proposal.data["not_tested"] == [] and proposal.data["tested_from"] == "2024-05-01T00:00:00"
+    assert proposal.data["asked_periods"] == proposal.data["tested_periods"] == 276
+    assert proposal.data["proposed_for"] == "2024-08-01T00:00:00"
+
+
+def test_periods_without_prices_are_counted(tmp_path: Path) -> None:
+    bars = perp("AAA", 1)
+    hole = bars["timestamp"].between("2024-06-10 01:00+00:00", "2024-06-10 06:00+00:00")
+    found = tune(market(tmp_path / "m", [bars[~hole]]), RULES, START, END)
+    assert found.data["not_tested"] == ["1 period is not tested: prices are missing"]
+
+
+def test_days_become_a_span_and_errors_repeat_what_was_typed(data: MarketData) -> None:
+    day = dt.date(2024, 7, 31)
+    assert span_of_days(data, dt.date(2024, 5, 1), day) == (START, END)
+    assert span_of_days(data, day, day) == (np.datetime64("2024-07-31"), END)
+    with pytest.raises(InputError, match=r"must not be before the start, 2024-07-31 \(found '2024-07-30'\)"):
+        span_of_days(data, day, dt.date(2024, 7, 30))
+    span_of_days(data, day, dt.date(2024, 8, 31))
+    with pytest.raises(InputError, match=r"after the last day of the market, 2024-08-31 \(found '2024-09-01'\)"):
+        span_of_days(data, day, dt.date(2024, 9, 1))
 
 
 @pytest.mark.parametrize(

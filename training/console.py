@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .console_figures import interval, signed
 from .demo import DemoResult
 from .feature_export import Exported
 from .proposal import MarginProposal
@@ -113,6 +114,7 @@ def show_evaluation(scores: Mapping[str, Any]) -> None:
         console.print(
             f"[yellow]generic tiers (not a venue's) for {escape(', '.join(generic))}[/yellow]", highlight=False
         )
+    _print_warnings(console, data["warnings"])
 
 
 def _slices(horizons: Mapping[str, Any]) -> Table:
@@ -135,7 +137,8 @@ def _narrow_skill(entry: Mapping[str, float] | None) -> str:
     if entry is None:
         return "-"
     parts = [100 * entry[f"log_loss_{part}"] for part in ("value", "low", "high")]
-    value, low, high = (f"{part:+.0f}" if max(map(abs, parts)) >= 100 else f"{part:+.1f}" for part in parts)
+    wide = any(abs(part) >= 100 for part in parts)
+    value, low, high = (signed(part, 0 if wide else 1) for part in parts)
     return f"{value} [{low} {high}]"
 
 
@@ -260,9 +263,15 @@ def show_proposal(proposal: MarginProposal) -> None:
         )
     console = Console()
     console.print(shown)
-    settings = dict(cast(Mapping[str, Any], proposal.data["settings"]))
+    data = cast(Mapping[str, Any], proposal.data)
+    settings = data["settings"]
     asked = f"{settings['level']:.0%} of the moves over {settings['mpor_hours']:g} h"
     console.print(f"proposed: covers {asked}; current: first tier of the rule-book", highlight=False)
+    first, last = (data[name][:16].replace("T", " ") for name in ("tested_from", "proposed_for"))
+    count = f"{data['tested_periods']:,} of {data['asked_periods']:,} periods"
+    console.print(f"tested from {first} to {last} UTC: {count}", highlight=False)
+    left_out = [f"left out: {symbol}, {why}" for symbol, why in data["left_out"].items()]
+    _print_warnings(console, [*data["not_tested"], *left_out])
 
 
 def show_backtest(result: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
@@ -305,8 +314,7 @@ def show_selfcheck(findings: Iterable[Finding]) -> None:
 def _skill(entry: Mapping[str, float] | None) -> str:
     if entry is None:
         return "-"
-    value, low, high = (100 * entry[f"log_loss_{part}"] for part in ("value", "low", "high"))
-    return f"{value:+.1f} [{low:+.1f} {high:+.1f}]"
+    return interval(entry["log_loss_value"], entry["log_loss_low"], entry["log_loss_high"])
 
 
 def _fraction(value: float, decimals: int) -> str:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from .behaviour_files import LearnedBehaviour
 from .champions import Promotion
+from .console_figures import interval
 from .registry import Event
 
 MOST_SHIFTED = 8
@@ -49,8 +50,8 @@ def _figures(horizons: Mapping[str, Any]) -> Table:
     return shown
 
 
-def _interval(skill: Mapping[str, float]) -> str:
-    return f"{100 * skill['value']:+.1f} [{100 * skill['low']:+.1f} {100 * skill['high']:+.1f}]"
+def _interval(skill: Mapping[str, float | None]) -> str:
+    return interval(skill["value"], skill["low"], skill["high"])
 
 
 def show_rollback(event: Event, history: Iterable[Event]) -> None:

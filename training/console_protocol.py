@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .console_figures import interval
 from .skill_ledger import ALL, slice_of
 
 PERCENT = (100.0, "+.1f")
@@ -28,6 +29,9 @@ def show_validation(result: Mapping[str, Any]) -> None:
     ):
         if tests:
             console.print(_tests(title, tests))
+        for name, one in tests.items():
+            for warning in one.get("data", {}).get("warnings", ()):
+                console.print(f"[yellow]{escape(f'{name}: {warning}')}[/yellow]", highlight=False)
     console.print("% skill of log loss, 90% intervals over resampled days", highlight=False)
     console.print(_goals(result["goals"]))
     met = sum(goal["met"] for goal in result["goals"])
@@ -46,17 +50,6 @@ def _tests(title: str, tests: Mapping[str, Any]) -> Table:
             )
             shown.add_row(escape(name) if k == 0 else "", horizon, f"{table['events']:,}", *skills)
     return shown
-
-
-def interval(value: float, low: float, high: float) -> str:
-    """A skill and its interval in percent.
-
-    Examples
-    --------
-    >>> interval(0.0712, 0.05, 0.09)
-    '+7.1 [+5.0 +9.0]'
-    """
-    return f"{100 * value:+.1f} [{100 * low:+.1f} {100 * high:+.1f}]"
 
 
 def _goals(goals: list[Mapping[str, Any]]) -> Table:

@@ -30,6 +30,9 @@ from .unseen import require_unseen
 BASELINES = ("climatology", "touch_366d", "ewma_reflection", *STRUCTURAL, *STRUCTURAL_MODELS)
 ALERTED_MODELS = ("ewma_reflection", "fhs", "fhs_learned", "hybrid")
 
+ENOUGH_DAYS = 20
+"""Tested days from which on intervals that resample them are worth reading."""
+
 Say = Callable[[str], None]
 
 
@@ -210,8 +213,23 @@ def provenance(
         "stamp": market_stamp(view.data.report, rules),
         "intrabar": "all prices at their lows, at their highs and at their closes, bar by bar",
         "intervals": "90%, days resampled",
+        "warnings": few_days(len(np.unique(data.day))),
         "sources": view.data.report.as_dict(),
     }
+
+
+def few_days(days: int) -> list[str]:
+    """A line where intervals over resampled days say little.
+
+    Examples
+    --------
+    >>> few_days(3), few_days(20)
+    (['3 days: intervals say little; 20 or more are needed'], [])
+    """
+    if days >= ENOUGH_DAYS:
+        return []
+    tested = "1 day: skill has no interval" if days == 1 else f"{days} days: intervals say little"
+    return [f"{tested}; {ENOUGH_DAYS} or more are needed"]
 
 
 def _dates(times: TimeArray, first: int, last: int) -> list[str]:

@@ -141,7 +141,7 @@ def auc_within_strata(probability: FloatArray, outcome: FloatArray, stratum: Int
 
 @dataclass(frozen=True)
 class Skill:
-    """1 - score / score of the baseline, with a 90% interval over resampled days."""
+    """1 - score / score of the baseline, with a 90% interval over resampled days; NaN bounds where there is one day."""
 
     value: float
     low: float
@@ -150,7 +150,10 @@ class Skill:
 
 @dataclass(frozen=True)
 class LossTotals:
-    """Sum of a forecast's losses over all days, and over each draw of resampled days, shape (n_draws,)."""
+    """Sum of a forecast's losses over all days, and over each draw of resampled days, shape (n_draws,).
+
+    The draws of a single day are NaN: all are that day, and an interval without width would look like certainty.
+    """
 
     total: float
     resampled: FloatArray
@@ -188,6 +191,8 @@ class DayBlocks:
     def totals(self, losses: FloatArray) -> LossTotals:
         """Losses added up over all days and over each draw, rows as in `day`."""
         by_day = group_sums(self.block, losses, self.draws.shape[1])
+        if len(by_day) == 1:
+            return LossTotals(float(by_day.sum()), np.full(len(self.draws), np.nan))
         # einsum sums in one order whatever the number of threads; BLAS may not
         return LossTotals(float(by_day.sum()), np.einsum("rd,d->r", self.draws, by_day))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date, timedelta
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ..riskcore.arrays import FloatArray, TimeArray
 from ..riskcore.errors import InputError
 from ..riskcore.rulebook import RuleBook
 from .depth_cost import DEPTH_DAYS, liquidation_cost, size_to_liquidate
-from .instrument_tuning import Terms, Tuned, tune_instrument
+from .instrument_tuning import PROPOSED, Terms, Tuned, tune_instrument
 from .margin_losses import SIDES, PeriodLosses, period_losses
 from .margin_measures import pooled
 from .margin_walk import Walked, compared
@@ -21,6 +22,21 @@ from .provenance import market_stamp, rules_record
 from .tune_settings import TuneSettings
 
 Walks = Sequence[Walked | None]
+
+
+def span_of_days(data: MarketData, start: date, end: date) -> tuple[np.datetime64, np.datetime64]:
+    """`start` and `end` of `tune` for a first and a last day, both inclusive.
+
+    Raises
+    ------
+    InputError
+        An end before the start, or after the last day of the market.
+    """
+    if end < start:
+        raise InputError(f"must not be before the start, {start}", column="end", value=str(end))
+    if str(end) > (last := str(data.times[-1])[:10]):
+        raise InputError(f"is after the last day of the market, {last}", column="end", value=str(end))
+    return np.datetime64(start, "ns"), np.datetime64(end + timedelta(days=1), "ns")
 
 
 def tune(
@@ -75,7 +91,8 @@ def tune(
             progress(symbol)
     if not tuned:
         raise InputError(f"no instrument can be tuned: {next(iter(left_out.values()))}")
-    return _gathered(tuned, starts, asked, _provenance(data, rules, asked, starts, left_out))
+    tested = tested_span(tuned, starts, (last - first) / asked.period, asked.period, data.times[0])
+    return _gathered(tuned, starts, asked, _provenance(data, rules, asked, left_out) | tested)
 
 
 def _losses(data: MarketData, column: int, end: np.datetime64, asked: TuneSettings) -> PeriodLosses:
@@ -120,8 +137,44 @@ def _coverage_by_year(own: Walks, starts: TimeArray) -> dict[str, float]:
     return {str(year): float(np.nanmean(covered[:, years == year])) for year in np.unique(years)}
 
 
+def tested_span(
+    tuned: Mapping[str, Tuned], starts: TimeArray, asked: float, period: np.timedelta64, begin: np.datetime64
+) -> dict[str, object]:
+    """From when to when the proposal was tested, in how many periods, and why not in all that were asked for.
+
+    Parameters
+    ----------
+    tuned, starts
+        The instruments, and the start of each period that could be tested, shape (m,).
+    asked
+        How many periods the span holds that was asked for.
+    period
+        Their length.
+    begin
+        When the market begins.
+    """
+    covered = [walked.covered for each in tuned.values() for walked in each.walked["proposal"] if walked is not None]
+    tested = np.flatnonzero(np.isfinite(covered).any(axis=0))
+    early = int(asked) - len(starts) + int(tested[0])
+    gaps = len(starts) - int(tested[0]) - len(tested)
+    needed = f"a forecast needs {PROPOSED.minimum} periods before it, and the market begins {str(begin)[:10]}"
+    why = [f"the first {_periods(early)} not tested: {needed}"] if early > 0 else []
+    why += [f"{_periods(gaps)} not tested: prices are missing"] if gaps else []
+    return {
+        "tested_from": str(starts[tested[0]])[:19],
+        "proposed_for": str(starts[-1] + period)[:19],
+        "tested_periods": len(tested),
+        "asked_periods": int(asked),
+        "not_tested": why,
+    }
+
+
+def _periods(count: int) -> str:
+    return "1 period is" if count == 1 else f"{count:,} periods are"
+
+
 def _provenance(
-    data: MarketData, rules: RuleBook, asked: TuneSettings, starts: TimeArray, left_out: Mapping[str, str]
+    data: MarketData, rules: RuleBook, asked: TuneSettings, left_out: Mapping[str, str]
 ) -> dict[str, object]:
     generic = rules.generic_symbols(data.symbols)
     notes = ["coverage is of the price move over the margin period; the cost of liquidation is added to the rate only"]
@@ -131,9 +184,6 @@ def _provenance(
         "settings": asdict(asked),
         "rules": rules_record(rules),
         "stamp": market_stamp(data.report, rules),
-        "tested_from": str(starts[0])[:19],
-        "proposed_for": str(starts[-1] + np.timedelta64(round(asked.mpor_hours * 3600), "s"))[:19],
-        "tested_periods": len(starts),
         "prices": data.history.source if asked.prices == "mark" else "last price",
         "depth_days": None if data.depth is None else DEPTH_DAYS,
         "generic_symbols": list(generic),

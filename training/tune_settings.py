@@ -67,6 +67,11 @@ class TuneSettings:
         return round(bars)
 
     @property
+    def period(self) -> np.timedelta64:
+        """The margin period of risk."""
+        return np.timedelta64(round(self.mpor_hours * 3600), "s")
+
+    @property
     def periods_per_day(self) -> float:
         """Margin periods of risk in a day."""
         return 24 / self.mpor_hours
