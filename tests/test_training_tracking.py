@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import small_market as small
 
 from margincast.riskcore.errors import InputError, MargincastError
+from margincast.training import train
 from margincast.training.mlflow_store import default_tracking_uri
+from margincast.training.registry import Registry, open_registry
 from margincast.training.store import load_state, save_state, state_hash
-from margincast.training.tracking import fetch_model, log_run
+from margincast.training.tracking import fetch_model, is_registered, log_run
 from margincast.training.train import load_model, train_model
 
 pytestmark = [
@@ -130,6 +133,81 @@ def test_training_stores_tracks_and_registers_and_the_model_comes_back(store, tm
     assert about["train_end"] == small.TRAIN_END.isoformat() and about["symbols"] == list(small.SYMBOLS)
     assert about["market"] == "simulated" and about["accounts"] == "simulated"
     json.dumps(about, allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A model folder as a run leaves it that is killed before it registers."""
+    folder = tmp_path_factory.mktemp("killed")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train, "log_run", lambda *a, **k: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception, match="killed"):
+            train_again(folder)
+    return folder / "model"
+
+
+@pytest.fixture
+def untracked(store, killed, tmp_path, monkeypatch):
+    """That model in a folder of its own, beside a store; fitting fails."""
+    shutil.copytree(killed, tmp_path / "model")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "mlflow.db").write_bytes((store / "mlflow.db").read_bytes())
+    monkeypatch.setattr(train, "fit_forecaster", lambda *a: pytest.fail("fitted anew"))
+    return tmp_path
+
+
+def train_again(folder, say=lambda _: None, **changes):
+    plan = small.plan(**{"rounds": 3, "horizons": "1h", "seed": 7} | changes)
+    return train_model(small.view(), small.RULES, plan, folder / "model", store=folder / "store", say=say)
+
+
+def test_a_run_killed_before_it_registered_goes_on_without_fitting_anew(untracked):
+    before, told = state_hash(untracked / "model"), []
+    trained = train_again(untracked, told.append, threads=2)
+    assert any("fitted but not registered" in line for line in told)
+    assert trained.fingerprint == state_hash(untracked / "model") == before
+    again = load_model(trained.address, store=untracked / "store")
+    assert again.about_ == json.loads(json.dumps(trained.model.about_))
+    assert is_registered(untracked / "store", before)
+    with pytest.raises(MargincastError, match="is there already"):  # once it is registered
+        train_again(untracked)
+
+
+@pytest.mark.parametrize("changes", [{"seed": 2}, {"rounds": 4}, {"train_accounts": 401}])
+def test_a_model_of_another_plan_is_refused(untracked, changes):
+    with pytest.raises(MargincastError, match="is there already"):
+        train_again(untracked, **changes)
+
+
+def test_a_model_that_is_not_whole_is_refused(untracked):
+    (untracked / "model" / "state.json").write_bytes(b"{}")
+    with pytest.raises(MargincastError, match="is there already"):
+        train_again(untracked)
+
+
+def test_a_model_is_not_registered_where_nothing_may_be_tracked(untracked):
+    with pytest.raises(MargincastError, match="is there already"):
+        train_model(None, small.RULES, small.plan(), untracked / "model")
+
+
+def test_a_registration_killed_before_there_was_a_champion_is_made_again(store, tmp_path, monkeypatch):
+    """The version is there, its alias is not: nothing could be scored with."""
+    save_state({"a": 1}, tmp_path / "model")
+    sha256 = state_hash(tmp_path / "model")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "mlflow.db").write_bytes((store / "mlflow.db").read_bytes())
+    with open_registry(tmp_path / "store") as registry:
+        registry.client.delete_registered_model("margincast")
+    settings = {"parameters": {"model_sha256": sha256}, "metrics": {}, "documents": {}}
+    with monkeypatch.context() as killed:
+        killed.setattr(Registry, "_alias", lambda *a: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception, match="killed"):
+            log_run(tmp_path / "store", tmp_path / "model", **settings)
+    assert not is_registered(tmp_path / "store", sha256)
+    assert log_run(tmp_path / "store", tmp_path / "model", **settings) == "models:/margincast/2"
+    assert is_registered(tmp_path / "store", sha256)
+    with open_registry(tmp_path / "store") as registry:
+        assert registry.champion() == "2"
 
 
 def test_a_model_folder_that_is_taken_is_refused_before_anything_is_fitted(tmp_path):

@@ -114,11 +114,11 @@ class Registry:
         return dict(self.client.get_model_version(REGISTERED, version).tags)
 
     def register(self, source: str, run_id: str) -> str:
-        """A new version; the first becomes champion, ungated and recorded so, a later one the challenger."""
+        """A new version; with no champion yet it becomes that, ungated and recorded so, otherwise the challenger."""
         self._require_name()
         created = self.client.create_model_version(REGISTERED, source, run_id)
         version = str(created.version)
-        if version != "1":
+        if self.champion() is not None:
             self._alias(CHALLENGER, version)
             return version
         self._tag(version, gate="ungated", gate_reason=UNGATED)

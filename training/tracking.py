@@ -59,6 +59,23 @@ def log_run(
     return f"models:/{REGISTERED}/{version}"
 
 
+def is_registered(store: Path, sha256: str) -> bool:
+    """Whether a model with this hash, logged as the parameter model_sha256, is a version of a registry with a champion.
+
+    Without a champion the first registration was killed half way, and is to be made again.
+    """
+    if not is_there(store):
+        return False
+    with failures_as(f"{store}: the registry could not be read"):
+        client = open_client(store)
+        experiment = client.get_experiment_by_name(REGISTERED)
+        if experiment is None:
+            return False
+        runs = client.search_runs([experiment.experiment_id], f"params.model_sha256 = '{sha256}'")
+        found = any(client.search_model_versions(f"run_id = '{run.info.run_id}'") for run in runs)
+        return found and Registry(client, str(store)).champion() is not None
+
+
 def fetch_model(store: Path, address: str, target: Path) -> Path:
     """Copy a registered model into `target`: "models:/margincast/3", "models:/margincast@champion" or "champion".
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..features.releases import outside_calendar
+from ..riskcore.errors import CorruptModelError
 from ..riskcore.rulebook import RuleBook
 from ..riskcore.rulebook_file import rulebook_hash
 from .atomic import require_new_folder
@@ -17,8 +20,8 @@ from .fit import fit_forecaster
 from .forecaster import LiquidationForecaster
 from .market_view import MarketView
 from .plan import Horizon, Plan, accounts_to_train_on, parse_horizons, training_bars
-from .store import load_state, save_state
-from .tracking import fetch_model, log_run
+from .store import MANIFEST, load_state, save_state, state_hash
+from .tracking import fetch_model, is_registered, log_run
 from .workplace import Workplace
 
 
@@ -44,6 +47,9 @@ def train_model(
 ) -> Trained:
     """Fit on a market up to `plan.train_end`, write the model to `folder` and, if asked, track and register it.
 
+    A run that was killed before it registered goes on: a model that `folder` holds is registered as it is, if it says
+    of itself what this one would, by this version of margincast from these files, rules and settings.
+
     Parameters
     ----------
     folder
@@ -52,30 +58,69 @@ def train_model(
         Folder of the MLflow store; None: not tracked.
     place
         Where accounts are labelled and boosters fitted; None: on this machine.
+
+    Raises
+    ------
+    MargincastError
+        `folder` is there already and holds anything else, or a model that is registered.
     """
-    require_new_folder(folder)
+    if store is None or not (folder / MANIFEST).is_file():
+        require_new_folder(folder)
     horizons = parse_horizons(plan.horizons, view.history.step)
+    described = describe_training(view, rules, plan, horizons)
+    if store is not None and (state := _left_unregistered(folder, store, described)) is not None:
+        say(f"{folder} holds this very model, fitted but not registered: it is not fitted anew")
+        model = LiquidationForecaster.from_state(state, plan.threads)
+    else:
+        require_new_folder(folder)
+        model = _fit(view, rules, plan, horizons, place, say)
+        model.about_ |= described
+        save_state(model.state(), folder)
+    fingerprint = state_hash(folder)
+    address = None
+    if store is not None:
+        say(f"tracking in {store}")
+        address = _track(store, folder, plan, model.about_, fingerprint)
+    return Trained(model, folder, fingerprint, address)
+
+
+def _fit(
+    view: MarketView,
+    rules: RuleBook,
+    plan: Plan,
+    horizons: tuple[Horizon, ...],
+    place: Workplace | None,
+    say: Callable[[str], None],
+) -> LiquidationForecaster:
     first, last = training_bars(plan, view.history, horizons[-1].bars)
     count = accounts_to_train_on(plan, (first, last), view.history.step)
     if strange_days := outside_calendar(view.history.times):
         say(strange_days)
     say(f"fitting on {count:,} simulated accounts seen up to {plan.train_end}")
-    model = fit_forecaster(view, rules, plan, first, last, tuple(h.bars for h in horizons), place)
-    model.about_ |= describe_training(view, rules, plan, horizons)
-    fingerprint = save_state(model.state(), folder)
-    address = None
-    if store is not None:
-        say(f"tracking in {store}")
-        settings = {k: str(v) for k, v in asdict(plan).items() if k not in ("test_start", "test_end")}
-        address = log_run(
-            store,
-            folder,
-            parameters=settings | {"model_sha256": fingerprint},
-            metrics=_metrics(model.about_),
-            documents={"about": model.about_},
-            texts=card_texts(model.about_, sha256=fingerprint),
-        )
-    return Trained(model, folder, fingerprint, address)
+    return fit_forecaster(view, rules, plan, first, last, tuple(h.bars for h in horizons), place)
+
+
+def _left_unregistered(folder: Path, store: Path, described: Mapping[str, Any]) -> dict[str, Any] | None:
+    """State of a whole model in `folder` that fits a description and is not registered; None: there is no such."""
+    try:
+        state = load_state(folder)
+    except CorruptModelError:
+        return None
+    about = state.get("about") or {}
+    kept, wanted = (json.dumps(part, sort_keys=True) for part in ({k: about.get(k) for k in described}, described))
+    return None if kept != wanted or is_registered(store, state_hash(folder)) else state
+
+
+def _track(store: Path, folder: Path, plan: Plan, about: Mapping[str, Any], fingerprint: str) -> str:
+    settings = {k: str(v) for k, v in asdict(plan).items() if k not in ("test_start", "test_end")}
+    return log_run(
+        store,
+        folder,
+        parameters=settings | {"model_sha256": fingerprint},
+        metrics=_metrics(about),
+        documents={"about": about},
+        texts=card_texts(about, sha256=fingerprint),
+    )
 
 
 def load_model(address: str, *, store: Path, threads: int = 1) -> LiquidationForecaster:
@@ -98,13 +143,17 @@ def _metrics(about: Mapping[str, Any]) -> dict[str, float]:
 
 def describe_training(view: MarketView, rules: RuleBook, plan: Plan, horizons: tuple[Horizon, ...]) -> dict[str, Any]:
     """What a model was trained on, kept with it: whoever scores with it needs the names and says the rest."""
+    bars = training_bars(plan, view.history, horizons[-1].bars)
+    count = accounts_to_train_on(plan, bars, view.history.step)
     return {
+        "margincast": __version__,
         "horizons": [h.name for h in horizons],
         "symbols": list(view.history.instruments.symbols),
         "bar_hours": view.data.bar_hours,
         "market": "simulated" if view.data.simulated else "real bars",
         "accounts": "simulated",
         "train_end": plan.train_end.isoformat(),
+        "settings": {"seed": plan.seed, "rounds": plan.rounds, "accounts": count},
         "venue": rules.venue,
         "rulebook_sha256": rulebook_hash(rules),
         "data": {k: v for k, v in view.data.report.as_dict().items() if k != "folder"},
