@@ -111,14 +111,16 @@ def train(
     from .training.cluster import dask_cluster
     from .training.console import show_trained
     from .training.market_view import view_market
-    from .training.plan import Plan
+    from .training.plan import Plan, require_trainable
     from .training.train import train_model
     from .training.workplace import OverCluster
 
     plan = Plan(train_end, horizons=horizons, seed=seed, threads=threads, train_accounts=accounts)
     folder = out or store / "models" / f"{train_end}-seed{seed}"
     with told() as say, dask_cluster(dask, threads) if dask else nullcontext() as cluster:
-        view = view_market(read_market_folder(market))
+        data = read_market_folder(market)
+        require_trainable(plan, data.history)
+        view = view_market(data)
         place = OverCluster(cluster) if cluster else None
         trained = train_model(view, rules_of(venue), plan, folder, store=store if track else None, place=place, say=say)
     write_json(json_file, {"folder": str(folder), "sha256": trained.fingerprint, "address": trained.address})
@@ -406,8 +408,18 @@ def main() -> None:
 
         if not isinstance(error, MargincastError):
             raise
-        print(f"margincast: {error}", file=sys.stderr)
+        print(f"margincast: {_named_as_typed(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _named_as_typed(error: Exception) -> str:
+    """The error's text; a value that is in no file is called by its option, if the verb has one of that name."""
+    column = getattr(error, "column", None)
+    if column is None or getattr(error, "file", None) is not None or getattr(error, "row", None) is not None:
+        return str(error)
+    verb = getattr(typer.main.get_command(app), "commands", {}).get(next(iter(sys.argv[1:]), ""))
+    named = [one for one in getattr(verb, "params", ()) if one.name == column and one.opts[0].startswith("--")]
+    return str(error).replace(f"column {column}", named[0].opts[0], 1) if named else str(error)
 
 
 if __name__ == "__main__":

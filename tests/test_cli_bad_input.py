@@ -139,18 +139,44 @@ def test_a_truncated_parquet_file_is_refused(refused, tables, tmp_path, part):
     ("options", "told"),
     [
         (["--train-end", "2021-01-01", "--test-start", "2022-04-22"], "too little to train on"),
-        (["--train-end", "2031-01-01", "--test-start", "2031-02-01"], "column train_end: is after the last day of the"),
+        (
+            ["--train-end", "2031-01-01", "--test-start", "2031-02-01"],
+            "--train-end: is after the last day of the",
+        ),
         (["--train-end", "2022-04-20", "--test-start", "2023-01-01"], "nothing to test on"),
-        (["--train-end", "2022-04-20", "--test-start", "2022-04-20"], "column test_start: must be after train_end"),
-        ([*PERIOD, "--test-end", "2022-04-21"], "column test_end: must not be before"),
-        ([*PERIOD, "--horizons", "4h,1h"], "column horizons: must rise"),
-        ([*PERIOD, "--horizons", "90m"], "whole number of bars of 60 minutes"),
+        (
+            ["--train-end", "2022-04-20", "--test-start", "2022-04-20"],
+            "--test-start: must be after the last day",
+        ),
+        ([*PERIOD, "--test-end", "2022-04-21"], "--test-end: must not be before the first tested day, 2022-04-22"),
+        ([*PERIOD, "--horizons", "4h,1h"], "--horizons: must rise"),
+        ([*PERIOD, "--horizons", "90m"], "--horizons: must be a whole number of bars of 60 minutes (found '90m')"),
+        ([*PERIOD, "--horizons", "1h,2000h"], "--horizons: leaves too little to train on"),
+        ([*PERIOD, "--horizons", "1h,1000h"], "--horizons: leaves nothing to test on from 2022-04-22"),
+        ([*PERIOD, "--train-accounts", 10], "10 simulated accounts are too few to train on; 50 or more are needed"),
         ([*PERIOD, "--venue", "mtgox"], "mtgox"),
         ([*PERIOD, "--venue", "none.toml"], "none.toml: cannot be read"),
     ],
 )
 def test_a_plan_that_does_not_fit_is_refused(refused, options, told):
     assert told in refused("evaluate", "--market", small.folder(), "--accounts", 50, "--json", "out.json", *options)
+
+
+@pytest.mark.parametrize("horizons", ["4h,1h", "90m", "1x", "0h", "1h,2000h"])
+def test_an_option_is_looked_at_before_the_folder(refused, tmp_path, horizons):
+    options = ["--train-end", "2022-04-20", "--horizons", horizons, "--out", tmp_path]
+    assert refused("train", "--market", small.folder(), *options).startswith("--horizons: ")
+
+
+def test_the_year_that_was_typed_is_blamed_for_the_days_made_from_it(refused):
+    common = ["validate", "--market", small.folder(), "--parts", "..", "--start-year"]
+    assert refused(*common, 2022).startswith("--start-year: leaves too little to train on")
+    assert refused(*common, 2031).endswith("the market ends 2022-05-30 (found 2031)")
+
+
+def test_an_end_beyond_the_market_is_refused_by_tune_as_by_train(refused):
+    told = refused("tune", "--market", small.folder(), "--start", "2022-04-20", "--end", "2022-05-31")
+    assert told == "--end: is after the last day of the market, 2022-05-30 (found '2022-05-31')"
 
 
 # -- accounts -----------------------------------------------------------------------------------------------------
@@ -231,7 +257,27 @@ def test_an_account_that_is_not_there_cannot_be_explained(score):
 @pytest.mark.parametrize("at", ["yesterday", "NaT", "", "2022-05-20T12:30", "2021-01-01", "2030-01-01", "2022-01-01"])
 def test_an_instant_that_is_not_on_the_markets_grid_is_refused(score, at):
     told = score([account()], "--at", at)
-    assert "column at" in told or "bar" in told
+    assert told.startswith("--at: ") or "bar" in told
+
+
+@pytest.mark.parametrize("verb", [("score",), ("explain", "bad")])
+def test_an_instant_beyond_the_market_says_when_that_ends(score, verb):
+    told = score([account()], "--at", "2022-06-05", verb=verb)
+    assert told == "--at: is after the market ends, 2022-05-31T00:00:00 (found '2022-06-05')"
+    told = score([account()], "--at", "2021-12-05", verb=verb)
+    assert told == "--at: is before the market begins, 2022-01-01T00:00:00 (found '2021-12-05')"
+
+
+def test_stress_says_so_too(refused, tmp_path):
+    (tmp_path / "accounts.json").write_text(json.dumps([account()]))
+    common = ["--accounts", tmp_path / "accounts.json", "--market", small.folder()]
+    assert refused("stress", *common, "--at", "2022-06-05").startswith("--at: is after the market ends, 2022-05-31")
+
+
+def test_a_monitor_that_looks_beyond_the_market_names_its_option(refused, model):
+    common = ["--market", small.folder(), "--model", model, "--accounts", 50]
+    told = refused("monitor", *common, "--since", "2022-06-05")
+    assert told == "--since: leaves nothing to judge on: the market ends 2022-05-30 (found '2022-06-05')"
 
 
 def test_an_instant_before_the_volatility_is_known_is_refused(score):

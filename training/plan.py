@@ -31,20 +31,27 @@ def parse_horizons(text: str, step: np.timedelta64) -> tuple[Horizon, ...]:
     (Horizon(name='1h', bars=1), Horizon(name='1d', bars=24))
     """
     found = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,6})([mhd])\s*", part)
-        if match is None:
-            raise InputError('must look like "1h,4h,24h" (m, h or d)', column="horizons", value=part)
-        length = int(match[1]) * UNITS[match[2]]
+    for name, length in _lengths(text).items():
         bars = length / step
         if bars < 1 or bars != int(bars):
-            raise InputError(
-                f"must be a whole number of bars of {step.astype('timedelta64[m]')}", column="horizons", value=part
-            )
-        found.append(Horizon(f"{int(match[1])}{match[2]}", int(bars)))
-    if [h.bars for h in found] != sorted({h.bars for h in found}):
-        raise InputError("must rise and not repeat", column="horizons", value=text)
+            problem = f"must be a whole number of bars of {step.astype('timedelta64[m]')}"
+            raise InputError(problem, column="horizons", value=name)
+        found.append(Horizon(name, int(bars)))
     return tuple(found)
+
+
+def _lengths(text: str) -> dict[str, np.timedelta64]:
+    """Lengths of horizons by name, whatever the bars."""
+    found: dict[str, np.timedelta64] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,6})([mhd])\s*", part)
+        if match is None or not int(match[1]):
+            raise InputError('must look like "1h,4h,24h" (m, h or d)', column="horizons", value=part)
+        length = int(match[1]) * UNITS[match[2]]
+        if any(length <= shorter for shorter in found.values()):
+            raise InputError("must rise and not repeat", column="horizons", value=text)
+        found[f"{int(match[1])}{match[2]}"] = length
+    return found
 
 
 @dataclass(frozen=True)
@@ -82,9 +89,12 @@ class Plan:
     def __post_init__(self) -> None:
         start = self.first_test_day
         if start <= self.train_end:
-            raise InputError(f"must be after train_end {self.train_end}", column="test_start", value=str(start))
+            problem = f"must be after the last day of training, {self.train_end}"
+            raise InputError(problem, column="test_start", value=str(start))
         if self.test_end is not None and self.test_end < start:
-            raise InputError(f"must not be before test_start {start}", column="test_end", value=str(self.test_end))
+            problem = f"must not be before the first tested day, {start}"
+            raise InputError(problem, column="test_end", value=str(self.test_end))
+        _lengths(self.horizons)
         for name in ("accounts", "threads", "rounds", "train_accounts"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -98,6 +108,8 @@ class Plan:
 
 ACCOUNTS_A_DAY, MOST_ACCOUNTS = 200, 300_000
 """Accounts trained on for each day, and at most: more gain nothing (docs/experiments.md)."""
+LEAST_ACCOUNTS = 50
+"""Fewer may all be seen on one day of the validation block, the last fifth, which then gives no interval."""
 
 
 def accounts_to_train_on(plan: Plan, bars: tuple[int, int], step: np.timedelta64) -> int:
@@ -112,11 +124,17 @@ def accounts_to_train_on(plan: Plan, bars: tuple[int, int], step: np.timedelta64
     73000
     >>> accounts_to_train_on(Plan(date(2023, 12, 31), train_accounts=1_000), (0, 365 * 24), hour)
     1000
+
+    Raises
+    ------
+    InputError
+        Fewer than 50.
     """
-    if plan.train_accounts is not None:
-        return plan.train_accounts
     days = (bars[1] - bars[0]) * step / np.timedelta64(1, "D")
-    return max(plan.accounts, min(round(ACCOUNTS_A_DAY * days), MOST_ACCOUNTS))
+    count = plan.train_accounts or max(plan.accounts, min(round(ACCOUNTS_A_DAY * days), MOST_ACCOUNTS))
+    if count < LEAST_ACCOUNTS:
+        raise InputError(f"{count} simulated accounts are too few to train on; {LEAST_ACCOUNTS} or more are needed")
+    return count
 
 
 WARM_UP_DAYS = 31
@@ -140,8 +158,16 @@ def training_bars(plan: Plan, history: MarketHistory, longest: int) -> tuple[int
         problem = (
             f"leaves too little to train on: the market runs from {begin} to {end}, {WARM_UP_DAYS} days warm it up"
         )
+        if last > warm_up + LEAST_BARS:  # a shorter horizon would do
+            raise InputError(f"{problem}, training ends {plan.train_end}", column="horizons", value=plan.horizons)
         raise InputError(problem, column="train_end", value=str(plan.train_end))
     return warm_up, last
+
+
+def require_trainable(plan: Plan, history: MarketHistory) -> None:
+    """Raise InputError for horizons, a training period or a number of accounts that nothing can be trained on."""
+    bars = training_bars(plan, history, parse_horizons(plan.horizons, history.step)[-1].bars)
+    accounts_to_train_on(plan, bars, history.step)
 
 
 def tested_bars(plan: Plan, history: MarketHistory, longest: int) -> tuple[int, int]:
@@ -154,13 +180,16 @@ def tested_bars(plan: Plan, history: MarketHistory, longest: int) -> tuple[int, 
     """
     first = int(np.searchsorted(history.times, np.datetime64(plan.first_test_day, "ns")))
     last = len(history) if plan.test_end is None else _bar_after(history, plan.test_end)
-    last = min(last, len(history) - longest + 1)
-    if first >= last:
-        end = str(history.times[-1])[:10]
+    fitting = min(last, len(history) - longest + 1)
+    end = str(history.times[-1])[:10]
+    if fitting <= first < min(last, len(history)):
+        problem = f"leaves nothing to test on from {plan.first_test_day}: the longest must be over when the market ends"
+        raise InputError(f"{problem}, {end}", column="horizons", value=plan.horizons)
+    if first >= fitting:
         raise InputError(
             f"leaves nothing to test on: the market ends {end}", column="test_start", value=str(plan.first_test_day)
         )
-    return first, last
+    return first, fitting
 
 
 def _bar_after(history: MarketHistory, day: date) -> int:

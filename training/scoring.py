@@ -16,6 +16,7 @@ from ..features.readers.folder import read_market_folder
 from ..riskcore.accounts import AccountBook
 from ..riskcore.arrays import IntArray
 from ..riskcore.errors import InputError, MargincastError
+from ..riskcore.market import MarketHistory
 from ..riskcore.rulebook import RuleBook
 from .accounts_file import read_accounts
 from .advice import advise
@@ -133,7 +134,7 @@ def _prepare(request: ScoreRequest, rules: RuleBook, say: Say) -> tuple[Scorer, 
     if float(model.about_["bar_hours"]) != view.data.bar_hours:
         problem = f"has bars of {view.data.bar_hours} h, the model was fitted on bars of {model.about_['bar_hours']} h"
         raise InputError(problem, file=request.market)
-    bar = len(view.history) if request.at is None else view.history.bar_of(instant_of(request.at))
+    bar = bar_at(view.history, request.at)
     book = read_accounts(request.accounts, view.history.instruments, rules.aliases)
     return Scorer(model, view, rules, bar, fall_back=fall_back), book
 
@@ -177,6 +178,27 @@ def _fallen_back(records: list[dict[str, Any]]) -> list[str]:
         f"{count:,} of {len(records):,} pools scored by historical simulation (FHS) instead of the hybrid: {reason}"
         for reason, count in counts.most_common(MOST_REASONS)
     ]
+
+
+def bar_at(history: MarketHistory, at: str | None) -> int:
+    """The bar at whose open a book is seen at an instant in ISO form, UTC; None: the end of the market.
+
+    Raises
+    ------
+    InputError
+        An instant outside of the market, or not on its bar grid.
+    """
+    if at is None:
+        return len(history)
+    instant, first, last = instant_of(at), history.times[0], history.times[-1] + history.step
+    if instant < first:
+        raise InputError(f"is before the market begins, {str(first)[:19]}", column="at", value=at)
+    if instant > last:
+        raise InputError(f"is after the market ends, {str(last)[:19]}", column="at", value=at)
+    try:
+        return history.bar_of(instant)
+    except InputError as error:
+        raise InputError(error.problem, column="at", value=at) from None
 
 
 def instant_of(text: str) -> np.datetime64:

@@ -24,7 +24,7 @@ from ..riskcore.waterfall.procedure import LiquidationProcedure
 from ..riskcore.waterfall.procedure_file import load_procedure
 from .accounts_file import read_accounts
 from .provenance import book_stamp, rules_record
-from .scoring import instant_of, located_in
+from .scoring import bar_at, instant_of, located_in
 from .stress_inputs import Moves, depth_of, held_only, moves_of
 
 Say = Callable[[str], None]
@@ -77,7 +77,7 @@ def stress_file(request: StressRequest, rules: RuleBook, *, say: Say = lambda _:
     """
     say(f"reading {request.market}")
     data = read_market_folder(request.market)
-    bar = len(data.history) if request.at is None else data.history.bar_of(instant_of(request.at))
+    bar = bar_at(data.history, request.at)
     book, history = held_only(read_accounts(request.accounts, data.history.instruments, rules.aliases), data.history)
     if not len(book.quantity):
         raise InputError("holds no positions", file=request.accounts)

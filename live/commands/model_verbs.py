@@ -17,6 +17,7 @@ from .options import (
     Store,
     Threads,
     Venue,
+    blamed_on,
     day_of,
     rules_of,
     told,
@@ -88,7 +89,7 @@ def monitor(
     from ...training.monitor import MonitorRequest, monitor_model
 
     request = MonitorRequest(market, store, model, since, accounts, seed, threads)
-    with told() as say:
+    with told() as say, blamed_on("since", str(since), "start"):
         report = monitor_model(request, rules_of(venue), dt.datetime.now(dt.UTC), say=say)
     write_json(json_file, report)
     show_drift(report)

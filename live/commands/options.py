@@ -73,6 +73,19 @@ def instant_of(text: str) -> int:
     return round((instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp() * 1000)
 
 
+@contextmanager
+def blamed_on(option: str, value: object, *columns: str) -> Iterator[None]:
+    """Let errors about values made from an option name that option and what was typed."""
+    from ...riskcore.errors import InputError
+
+    try:
+        yield
+    except InputError as error:
+        if error.file is not None or error.row is not None or error.column not in columns:
+            raise
+        raise InputError(error.problem, column=option, value=value) from None
+
+
 def names_of(text: str) -> tuple[str, ...]:
     """Names written one after the other with commas between."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -18,6 +18,7 @@ from .options import (
     Threads,
     TrainAccounts,
     Venue,
+    blamed_on,
     names_of,
     rules_of,
     told,
@@ -75,7 +76,7 @@ def validate(
         train_accounts=train_accounts,
     )
     folder = parts or store / "validation"
-    with told() as say:
+    with told() as say, blamed_on("start_year", start_year, "start", "train_end"):
         view = view_market(read_market_folder(market))
         result = run(view, rules_of(venue), protocol, folder, store=store, now=lambda: dt.datetime.now(dt.UTC), say=say)
     write_json(json_file, result)
