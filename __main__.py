@@ -373,7 +373,10 @@ def import_files(
 
 @app.command()
 def selfcheck(
-    shared: Annotated[Path | None, typer.Option(help="Folder with var_tables, to reproduce published figures.")] = None,
+    shared: Annotated[
+        Path | None,
+        typer.Option(help="Folder with var_tables (returns.parquet, published.csv): published back-tests as well."),
+    ] = None,
 ) -> None:
     """Recompute figures published by venues and papers on this machine and print the deviations."""
     from .training.console import show_selfcheck

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margincast.riskcore.errors import InputError
+from margincast.riskcore.errors import InputError, MargincastError
 from margincast.training import selfcheck as selfcheck_file
 from margincast.training import selfcheck_backtests as backtests
 from margincast.training import selfcheck_options as options
 from margincast.training import selfcheck_risk as risk
 from margincast.training import selfcheck_volatility as volatility
-from margincast.training.selfcheck import Finding, run_selfcheck
+from margincast.training.selfcheck import Finding, run_selfcheck, var_tables_in
 from margincast.training.shortfall_test import acerbi_szekely
 
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -55,6 +55,24 @@ def test_a_folder_without_the_columns_is_refused(tmp_path):
     pd.DataFrame({"close": [1.0]}).to_parquet(tmp_path / "daily_regimes" / "arch_vix.parquet")
     with pytest.raises(InputError, match="column vix: is missing"):
         volatility.volatility_findings(tmp_path)
+
+
+def test_a_folder_is_looked_at_before_anything_is_computed(monkeypatch, tmp_path):
+    def worked() -> None:
+        raise AssertionError("computed first")
+
+    monkeypatch.setattr(selfcheck_file, "venue_findings", worked)
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(MargincastError, match=r"holds no published back-tests; name the folder of var_tables"):
+            run_selfcheck(folder)
+
+
+def test_the_back_tests_are_found_at_and_below_a_folder(tmp_path):
+    tables = tmp_path / "data" / "var_tables"
+    tables.mkdir(parents=True)
+    for name in ("returns.parquet", "published.csv"):
+        (tables / name).touch()
+    assert {var_tables_in(one) for one in (tmp_path, tmp_path / "data", tables)} == {tables}
 
 
 def scaled(call, factor):
