@@ -17,7 +17,7 @@ from .live.commands.options import (
     AccountFile,
     Accounts,
     At,
-    Day,
+    End,
     FallBack,
     Generic,
     Horizons,
@@ -25,10 +25,14 @@ from .live.commands.options import (
     Market,
     Model,
     Seed,
+    Start,
     Store,
     Target,
+    TestEnd,
+    TestStart,
     Threads,
     TrainAccounts,
+    TrainEnd,
     Venue,
     in_a_folder,
     instant_of,
@@ -92,7 +96,7 @@ def demo(
 @app.command()
 def train(
     market: Market,
-    train_end: Day,
+    train_end: TrainEnd,
     horizons: Horizons = "1h,4h,24h",
     accounts: TrainAccounts = None,
     seed: Seed = 1,
@@ -130,9 +134,9 @@ def train(
 @app.command()
 def evaluate(
     market: Market,
-    train_end: Day,
-    test_start: Day,
-    test_end: Day = None,
+    train_end: TrainEnd,
+    test_start: TestStart,
+    test_end: TestEnd = None,
     horizons: Horizons = "1h,4h,24h",
     accounts: Accounts = 20_000,
     train_accounts: TrainAccounts = None,
@@ -263,8 +267,8 @@ def features(
 @app.command(name="tune")
 def tune_margin(
     market: Market,
-    start: Day,
-    end: Day,
+    start: Start,
+    end: End,
     level: Annotated[float, typer.Option(help="Coverage asked of each side.")] = 0.99,
     mpor_hours: Annotated[float, typer.Option(help="Margin period of risk, hours.")] = 8.0,
     max_rise: Annotated[float, typer.Option(help="Largest relative rise of a rate within a day.")] = 0.1,

@@ -115,6 +115,24 @@ def test_every_verb_has_help(run, verb):
     assert code == 0 and "Usage" in out and "--help" in out
 
 
+@pytest.mark.parametrize(
+    ("verb", "option", "said"),
+    [
+        ("train", "--train-end", "Last day trained on, inclusive"),
+        ("evaluate", "--test-start", "First day tested on, inclusive"),
+        ("evaluate", "--test-end", "Last day tested on, inclusive, UTC; default: the end of the market"),
+        ("monitor", "--since", "First day looked at, inclusive"),
+        ("tune", "--start", "First day, inclusive"),
+        ("tune", "--end", "Last day, inclusive"),
+    ],
+)
+def test_help_says_which_day_an_option_means(verb, option, said):
+    import typer
+
+    command = typer.main.get_command(command_line.app).commands[verb]
+    assert next(one for one in command.params if option in one.opts).help.startswith(said)
+
+
 def test_help_names_every_verb_and_an_unknown_one_is_refused(run):
     code, out, _ = run("--help")
     assert code == 0 and all(verb in out for verb in VERBS)

@@ -10,9 +10,20 @@ import pytest
 import small_market as small
 
 from margincast.live.commands.protocol_verbs import verbs
+from margincast.riskcore.errors import MargincastError
 from margincast.training import protocol_runs
 from margincast.training.skill_ledger import LEDGER
 
+SKILL = {"n": 1, "days": 1, "events": 0, "log_loss": {}, "brier": {}, "ece": {"hybrid": None, "fhs": None}}
+RECORD = {
+    "at": "2026-01-01T00:00:00Z",
+    "what": "evaluate",
+    "model_sha256": "0" * 64,
+    "stamp": {},
+    "plan": {"seed": "1"},
+    "test": ["2025-01-01T00:00", "2025-01-02T00:00"],
+    "skills": {"1h": {"all": SKILL}},
+}
 PERIOD = ["--market", str(small.folder()), "--start-year", "2022"]
 
 
@@ -55,6 +66,23 @@ def test_validate_and_ledger(run, tmp_path, monkeypatch):
     assert shown.exit_code == 0 and "2 rows" in shown.output
     rows = json.loads((tmp_path / "l.json").read_text(), parse_constant=lambda word: pytest.fail(word))["rows"]
     assert {row["slice"] for row in rows} >= {"all", "legs/1", "regime/calm"}
+
+
+def test_a_ledger_that_is_not_there_is_told_from_one_without_entries(run, tmp_path):
+    typo = run("ledger", "--store", tmp_path / "typo", "--json", tmp_path / "l.json")
+    assert typo.exit_code != 0 and isinstance(typo.exception, MargincastError)
+    assert str(typo.exception).startswith(f"{tmp_path / 'typo'}: no store here")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "store").mkdir()
+    empty = run("ledger", "--store", tmp_path / "store")
+    assert empty.exit_code == 0 and "no ledger here yet" in empty.output
+
+
+def test_a_slice_that_is_not_there_leaves_no_file(run, tmp_path):
+    (tmp_path / LEDGER).write_text(json.dumps(RECORD) + "\n")
+    done = run("ledger", "--store", tmp_path, "--slice", "moon", "--json", tmp_path / "l.json")
+    assert isinstance(done.exception, MargincastError) and "is in no record" in str(done.exception)
+    assert not (tmp_path / "l.json").exists()
 
 
 @pytest.mark.parametrize("seeds", ["one", "1,x"])

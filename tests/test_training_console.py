@@ -13,6 +13,7 @@ from margincast.training.selfcheck import Finding, run_selfcheck
 from margincast.training.tune import tune
 
 WIDTH = 80
+REPORT = {"absent": {}, "notes": ["marks: mark; each coin's collateral index: the mark of its perpetual"]}
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,7 @@ def scores(*records: dict[str, object], warnings: tuple[str, ...] = ()) -> dict[
             "liquidated_pools": {"24h": {"expected": 12_345.6}},
             "volatility_spike": {"BTC": {"24h": 0.25}, "[NEW]": {"24h": float("nan")}},
         },
+        "data": {"tables": REPORT},
         "warnings": list(warnings),
     }
 
@@ -124,6 +126,30 @@ def test_scores_fit_whatever_the_names_and_sums(shown):
 def test_only_the_asked_number_of_pools_is_shown(shown):
     out = shown(console.show_scores, scores(record(account="first"), record(account="second")), 1)
     assert "first" in out and "second" not in out and "2 pools" in out
+    assert "and 1 pool less endangered, not shown: --top, --json" in out
+    assert "not shown" not in shown(console.show_scores, scores(record(account="first"), record(account="second")), 2)
+
+
+def test_one_pool_is_one_pool(shown):
+    assert "UTC: 1 pool " in f"{shown(console.show_scores, scores(record()), 10).splitlines()[0]} "
+
+
+def test_what_a_market_lacks_is_told_once_and_nothing_where_it_lacks_nothing(shown):
+    lacking = {"absent": {"mark": "marks are last prices", "depth": "order-book features left out"}, "notes": ["x"]}
+    out = shown(console.show_scores, scores(record()) | {"data": {"tables": lacking}}, 10)
+    assert out.count("no mark table: marks are last prices") == out.count("no depth table: order-book") == 1
+    part = REPORT | {"notes": ["marks: mark; last price for [NEW]"]}
+    assert "marks: mark; last price for [NEW]" in shown(
+        console.show_scores, scores(record()) | {"data": {"tables": part}}, 10
+    )
+    assert "table" not in shown(console.show_scores, scores(record()), 10)
+
+
+def test_an_evaluation_tells_what_its_market_lacks(shown):
+    content = small.evaluation().scores
+    lacking = content["data"]["sources"] | {"absent": {"mark": "marks are last prices"}}
+    out = shown(console.show_evaluation, content | {"data": content["data"] | {"sources": lacking}})
+    assert out.count("no mark table: marks are last prices") == 1
 
 
 def test_a_premium_that_no_scenario_gives_is_said_and_not_shown_as_a_number(shown):
@@ -146,6 +172,8 @@ def test_an_explanation_fits_and_shows_each_horizon(shown):
     out = shown(console.show_explanation, scores(record(), warnings=("a substitute",)))
     assert "12.35%" in out and "100.00%" in out and "-1234.50" in out and "+0.13" in out
     assert "a substitute" in out and "deposit 1,234,567.89 USDT" in out
+    (total,) = [line.split() for line in out.splitlines() if "log odds, together" in line]
+    assert total[-3:] == ["-1234.37"] * 3
 
 
 def test_the_features_behind_a_reason_are_shown_in_brackets_once(shown):
@@ -190,8 +218,11 @@ def test_a_backtest_fits(shown):
 
 
 def test_a_model_is_shown_with_its_whole_hash_and_address(shown):
-    trained = SimpleNamespace(folder=Path("store/[1]"), fingerprint="f" * 64, address="models:/margincast/1")
+    model = SimpleNamespace(about_={"data": REPORT | {"absent": {"mark": "marks are last prices"}}})
+    names = {"folder": Path("store/[1]"), "fingerprint": "f" * 64, "address": "models:/margincast/1"}
+    trained = SimpleNamespace(model=model, **names)
     out = shown(console.show_trained, trained)
+    assert out.count("no mark table: marks are last prices") == 1
     assert "store/[1]" in out and "f" * 64 in out and "models:/margincast/1" in out
     assert "registry" not in shown(console.show_trained, SimpleNamespace(**vars(trained) | {"address": None}))
 

@@ -84,6 +84,7 @@ def show_trained(trained: Trained) -> None:
     console.print(f"sha256   {trained.fingerprint}", highlight=False)
     if trained.address:
         console.print(f"registry {trained.address}", highlight=False)
+    _print_warnings(console, absent_lines(trained.model.about_["data"]))
 
 
 def show_evaluation(scores: Mapping[str, Any]) -> None:
@@ -114,7 +115,7 @@ def show_evaluation(scores: Mapping[str, Any]) -> None:
         console.print(
             f"[yellow]generic tiers (not a venue's) for {escape(', '.join(generic))}[/yellow]", highlight=False
         )
-    _print_warnings(console, data["warnings"])
+    _print_warnings(console, [*absent_lines(data["sources"]), *data["warnings"]])
 
 
 def _slices(horizons: Mapping[str, Any]) -> Table:
@@ -147,7 +148,7 @@ def show_scores(result: Mapping[str, Any], top: int) -> None:
     console = Console()
     horizons = result["horizons"]
     shown = Table(
-        title=f"as known at {result['at']} UTC: {len(result['accounts']):,} pools",
+        title=f"as known at {result['at']} UTC: {_pools(len(result['accounts']))}",
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -166,6 +167,8 @@ def show_scores(result: Mapping[str, Any], top: int) -> None:
             *(f"{record['probabilities'][h]:.2%}" for h in horizons),
         )
     console.print(shown)
+    if (hidden := len(result["accounts"]) - top) > 0:
+        console.print(f"and {_pools(hidden)} less endangered, not shown: --top, --json", style="dim", highlight=False)
     _print_outlook(console, result["outlook"], horizons[-1])
     for record in result["accounts"][:top]:
         _print_why(console, record)
@@ -173,7 +176,24 @@ def show_scores(result: Mapping[str, Any], top: int) -> None:
     if unknown := sum(chance != chance for chance in acting):
         line = f"{unknown:,} of {len(acting):,} pools are not in the history: how their owners act is not known"
         console.print(line, style="dim", highlight=False)
-    _print_warnings(console, result["warnings"])
+    _print_warnings(console, [*absent_lines(result["data"]["tables"]), *result["warnings"]])
+
+
+def absent_lines(report: Mapping[str, Any]) -> list[str]:
+    """What a market folder does not have, and what stands in for it, a line each.
+
+    Parameters
+    ----------
+    report
+        `DataReport.as_dict`.
+    """
+    lines = [f"no {table} table: {meaning}" for table, meaning in report["absent"].items()]
+    substituted = "mark" not in report["absent"]
+    return lines + [note for note in report["notes"] if substituted and "last price" in note]
+
+
+def _pools(count: int) -> str:
+    return "1 pool" if count == 1 else f"{count:,} pools"
 
 
 def _print_outlook(console: Console, outlook: Mapping[str, Any], horizon: str) -> None:
@@ -197,7 +217,7 @@ def show_stress(result: Mapping[str, Any]) -> None:
     """What each stress does to accounts and fund, the smallest fatal shocks, and what was assumed."""
     console = Console()
     before = result["before"]
-    head = f"as known at {result['at']} UTC: {before['pools']:,} pools, {before['in_breach']:,} of them in breach"
+    head = f"as known at {result['at']} UTC: {_pools(before['pools'])}, {before['in_breach']:,} of them in breach"
     money = f"notional {before['notional']:,.0f}, equity {before['equity']:,.0f}, fund {before['fund']:,.0f}"
     console.print(f"[bold]{head}[/bold]; {money} {escape(before['base'])}", highlight=False)
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -239,6 +259,8 @@ def show_explanation(result: Mapping[str, Any]) -> None:
         for reason in record["reasons_by_horizon"][names[-1]]:
             told = f"{reason['text']}{_because(reason)}"
             shown.add_row(escape(told), *(f"{effects[n][reason['code']]:+.2f}" for n in names))
+        shown.add_section()
+        shown.add_row("log odds, together", *(f"{sum(effects[n].values()):+.2f}" for n in names))
         console.print(shown)
         for line in record["advice"]:
             console.print(f"  {escape(line)}", highlight=False)

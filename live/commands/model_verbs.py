@@ -10,10 +10,12 @@ import typer
 
 from .options import (
     STORE,
-    Day,
+    End,
     JsonFile,
     Market,
     Seed,
+    Since,
+    Start,
     Store,
     Threads,
     Venue,
@@ -75,7 +77,7 @@ def rollback(
 @verbs.command()
 def monitor(
     market: Market,
-    since: Day,
+    since: Since,
     model: ChampionModel = "champion",
     accounts: Judged = 20_000,
     seed: Seed = 2001,
@@ -115,8 +117,8 @@ def card(
 def behaviour(
     history: Annotated[Path, typer.Option(help="Folder of account events: trades and, if there, transfers, ...")],
     market: Market,
-    start: Day,
-    end: Day,
+    start: Start,
+    end: End,
     out: Annotated[Path, typer.Option(help="New folder for what is learned.")],
     venue: Venue = "binance_usdm",
 ) -> None:

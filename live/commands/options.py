@@ -61,7 +61,30 @@ def day_of(text: str) -> dt.date:
         raise typer.BadParameter(f"{text!r} is not a date such as 2023-12-31") from None
 
 
-Day = Annotated[Any, typer.Option(parser=day_of, metavar="DATE", help="A day such as 2023-12-31, UTC.")]
+TrainEnd = Annotated[
+    Any, typer.Option(parser=day_of, metavar="DATE", help="Last day trained on, inclusive, UTC, such as 2023-12-31.")
+]
+TestStart = Annotated[
+    Any, typer.Option(parser=day_of, metavar="DATE", help="First day tested on, inclusive, UTC; after --train-end.")
+]
+TestEnd = Annotated[
+    Any,
+    typer.Option(
+        parser=day_of, metavar="DATE", help="Last day tested on, inclusive, UTC; default: the end of the market."
+    ),
+]
+Start = Annotated[
+    Any, typer.Option(parser=day_of, metavar="DATE", help="First day, inclusive, UTC, such as 2023-01-01.")
+]
+End = Annotated[Any, typer.Option(parser=day_of, metavar="DATE", help="Last day, inclusive, UTC, such as 2023-12-31.")]
+Since = Annotated[
+    Any,
+    typer.Option(
+        parser=day_of,
+        metavar="DATE",
+        help="First day looked at, inclusive, UTC, after the training; to the end of the market.",
+    ),
+]
 
 
 def instant_of(text: str) -> int:

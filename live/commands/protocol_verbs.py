@@ -90,9 +90,12 @@ def ledger(
     json_file: JsonFile = None,
 ) -> None:
     """Show the skill that every evaluation and test found, slice by slice."""
+    from ...riskcore.errors import MargincastError
     from ...training.console_protocol import show_ledger
     from ...training.skill_ledger import ledger_table, read_ledger, slice_of
 
+    if not store.is_dir():
+        raise MargincastError(f"{store}: no store here; `evaluate --store` and `validate` make one")
     table = ledger_table(read_ledger(store))
     slice_of(table, slice_name)  # one that is not there is said before a file is written
     write_json(json_file, {"rows": table.to_dict("records")})
