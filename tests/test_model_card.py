@@ -2,7 +2,9 @@
 
 import copy
 import datetime as dt
+import itertools
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -48,7 +50,7 @@ def no_other_store(monkeypatch):
 def model() -> LiquidationForecaster:
     """The small market's model with what it says of its training, and a reference of it."""
     out = copy.copy(small.fitted())
-    plan = small.plan()
+    plan = small.plan(accounts=3000)
     described = describe_training(
         small.view(), small.RULES, plan, parse_horizons(plan.horizons, small.view().history.step)
     )
@@ -220,8 +222,96 @@ def test_cards_of_a_folder_take_an_evaluation_file(store, tmp_path):
     for name in ("wrong.json", "score.json"):
         with pytest.raises(InputError, match="is not what `evaluate --json` writes"):
             write_cards(folder, tmp_path / "nowhere", tmp_path / "out", tmp_path / name)
-    with pytest.raises(InputError, match="is not a JSON file"):
+    with pytest.raises(InputError, match=r"missing\.json: is not there$"):
         write_cards(folder, tmp_path / "nowhere", tmp_path / "out", tmp_path / "missing.json")
+    (tmp_path / "half.json").write_text('{"horizons": {')
+    with pytest.raises(InputError, match="is not a JSON file"):
+        write_cards(folder, tmp_path / "nowhere", tmp_path / "out", tmp_path / "half.json")
+
+
+OTHERS = {
+    "seed": ({"seed": 2}, {}, "seed 2, of the model 1$"),
+    "accounts": ({"accounts_trained": 4000}, {}, "accounts trained on 4000, of the model 3000$"),
+    "period": (
+        {"train": ["2022-02-01T00:00", "2022-04-19T23:00"]},
+        {},
+        "training 2022-04-19, of the model 2022-04-20$",
+    ),
+    "symbols": ({"symbols": ["BTC", "ETH"]}, {}, "symbols BTC, ETH, of the model BTC, ETH, SOL$"),
+    "market": ({"market": "real bars"}, {}, "market real bars, of the model simulated$"),
+    "rules": ({"rules": {"sha256": "f0"}}, {}, "rules f0, of the model [0-9a-f]{64}$"),
+    "horizons": ({}, {"1h": {}, "4h": {}}, "horizons 1h, 4h, of the model 1h, 4h, 24h$"),
+    "two": ({"seed": 2, "market": "real bars"}, {}, "market real bars, .*; seed 2, "),
+    "not said": ({"seed": None}, {}, "seed not said, of the model 1$"),
+}
+
+
+@pytest.mark.parametrize(("data", "horizons", "said"), OTHERS.values(), ids=OTHERS)
+def test_an_evaluation_of_another_model_is_refused_and_each_difference_named(store, tmp_path, data, horizons, said):
+    scores = plain_values(small.evaluation().scores)
+    other = {"horizons": horizons or scores["horizons"], "data": scores["data"] | data}
+    (tmp_path / "other.json").write_text(json.dumps(other, sort_keys=True))
+    with pytest.raises(InputError, match=f"is not of this model: .*{said}") as caught:
+        write_cards("champion", store, tmp_path / "out", tmp_path / "other.json")
+    assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
+
+
+def test_the_card_says_whether_its_figures_are_of_these_bytes(model):
+    """What `evaluate` writes knows no stored model; what the demo keeps does."""
+    scores = small.evaluation().scores
+    same = scores | {"data": scores["data"] | {"model_sha256": "f" * 64}}
+    for evaluation, sha256, said in (
+        (scores, "f" * 64, "not of these very bytes"),
+        (same, "e" * 64, "not of these very bytes"),
+        (same, None, "not of these very bytes"),
+        (same, "f" * 64, "Figures of these very bytes."),
+    ):
+        texts = card_texts(model.about_, sha256=sha256, evaluation=evaluation)
+        assert said in texts["model_card.md"] and said in texts["validation_report.html"]
+        assert said in json.loads(texts["model_card.json"])["metrics"]["whose"]
+
+
+def test_horizons_rise_in_card_and_report_whatever_the_order_of_the_files(model):
+    """JSON with sorted keys has 24h before 4h."""
+    judged = made_up_verdict()
+    judged["horizons"] = {name: judged["horizons"]["4h"] for name in ("1h", "24h", "4h")}
+    judged["reliability"] = {name: judged["reliability"]["4h"] for name in ("1h", "24h", "4h")}
+    scores, verdict = (
+        json.loads(json.dumps(plain_values(d), sort_keys=True)) for d in (small.evaluation().scores, judged)
+    )
+    assert list(scores["horizons"]) == list(verdict["reliability"]) == ["1h", "24h", "4h"]
+    texts = card_texts(model.about_, evaluation=scores, verdict=verdict)
+    page = texts["validation_report.html"]
+    rising = ["1h", "4h", "24h"]
+    for text, pattern, tables in (
+        (texts["model_card.md"], r"^\| (\d+h) \|", 2),  # skill, calibration
+        (page, r"<td[^>]*>(\d+h)</td>", 1),  # the block
+        (page, r'rowgroup"[^>]*>(\d+h) ', 1),  # all scores
+        (page, r"u003cb>(\d+h)\\u003c/b>", None),  # headings of panels: every figure of skill, then reliability
+    ):
+        found = [name for name, _ in itertools.groupby(re.findall(pattern, text, re.MULTILINE))]
+        assert len(found) > 0 and found == rising * (tables or len(found) // 3)
+
+
+def test_a_version_that_was_rolled_back_says_so_and_why(model):
+    verdict, said = made_up_verdict(), "2022-06-02T00:00:00Z: alerts <i>late</i>"
+    texts = card_texts(model.about_, verdict=verdict, rolled_back=said)
+    assert "Promoted at" in texts["model_card.md"] and f"Rolled back since, at {said}" in texts["model_card.md"]
+    assert json.loads(texts["model_card.json"])["rolled_back"] == said
+    page = texts["validation_report.html"]
+    assert page.count("alerts &lt;i&gt;late&lt;/i&gt;") >= 2 and "<i>late" not in page
+    assert "olled back since" not in "".join(card_texts(model.about_, verdict=verdict).values())
+
+
+def test_cards_of_a_registered_version_take_the_rollback_from_the_registry(store, tmp_path):
+    with open_registry(store) as registry:
+        registry.client.set_model_version_tag("margincast", "1", "rolled_back", "2022-06-02T00:00:00Z: alerts late")
+    try:
+        files = write_cards("models:/margincast/1", store, tmp_path / "out")
+    finally:
+        with open_registry(store) as registry:
+            registry.client.delete_model_version_tag("margincast", "1", "rolled_back")
+    assert "Rolled back since, at 2022-06-02T00:00:00Z: alerts late" in files[1].read_text()
 
 
 # -- the monitor --------------------------------------------------------------------------------------------------

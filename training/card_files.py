@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..riskcore.errors import InputError
 from .atomic import make_folder, write_atomically
+from .card_evaluation import read_evaluation
 from .model_card import card_json, model_card
 from .model_card_text import card_markdown
 from .registry import open_registry
@@ -27,9 +26,12 @@ def card_texts(
     sha256: str | None = None,
     evaluation: Mapping[str, Any] | None = None,
     verdict: Mapping[str, Any] | None = None,
+    rolled_back: str | None = None,
 ) -> dict[str, str]:
     """Card (Markdown and JSON) and validation report (HTML) by file name; see `model_card.model_card`."""
-    card = model_card(about, address=address, sha256=sha256, evaluation=evaluation, verdict=verdict)
+    card = model_card(
+        about, address=address, sha256=sha256, evaluation=evaluation, verdict=verdict, rolled_back=rolled_back
+    )
     return {
         "model_card.json": card_json(card),
         "model_card.md": card_markdown(card),
@@ -43,28 +45,35 @@ def write_cards(model: str, store: Path, out: Path, evaluation: Path | None = No
     Parameters
     ----------
     model
-        Model folder or registry address; of a registered one the newest verdict and its evaluation are taken.
+        Model folder or registry address; of a registered one the newest verdict, its evaluation and, if it was rolled
+        back, when and why are taken.
     store
         Folder of the model store.
     out
         Folder to write to, made where it is missing.
     evaluation
-        What `evaluate --json` wrote of this model; None: what the registry holds.
+        What `evaluate --json` wrote of a model fitted as this one was; None: what the registry holds.
 
     Returns
     -------
     list of Path
         The files.
+
+    Raises
+    ------
+    InputError
+        The evaluation is not there, or of another model (`read_evaluation`).
     """
-    found = None if evaluation is None else _read(evaluation)
-    verdict = None
+    about, sha256 = about_model(model, store)
+    found = None if evaluation is None else read_evaluation(evaluation, about)
+    verdict = rolled_back = None
     if not Path(model).is_dir():
         with open_registry(store) as registry:
             version = str(registry.find(model).version)
             found = found or registry.document(version, "evaluation.json")
             verdict = registry.newest_document(version, GATE_FOLDER)
-    about, sha256 = about_model(model, store)
-    texts = card_texts(about, address=model, sha256=sha256, evaluation=found, verdict=verdict)
+            rolled_back = registry.tags(version).get("rolled_back")
+    texts = card_texts(about, address=model, sha256=sha256, evaluation=found, verdict=verdict, rolled_back=rolled_back)
     make_folder(out)
     for name, text in texts.items():
         write_atomically(out / name, text.encode())
@@ -76,13 +85,3 @@ def about_model(model: str, store: Path) -> tuple[dict[str, Any], str]:
     with tempfile.TemporaryDirectory(prefix="margincast-") as scratch:
         folder = Path(model) if Path(model).is_dir() else fetch_model(store, model, Path(scratch))
         return dict(load_state(folder)["about"]), state_hash(folder)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as failure:
-        raise InputError("is not a JSON file that can be read", file=path) from failure
-    if not isinstance(found, dict) or not {"horizons", "data"} <= set(found) or not isinstance(found["horizons"], dict):
-        raise InputError("is not what `evaluate --json` writes", file=path)
-    return found

@@ -119,7 +119,10 @@ def _record(request: PromotionRequest, version: str, champion: str | None, verdi
     with open_registry(request.store) as registry:
         registry.require_champion(champion, version)
         evaluation = registry.document(version, "evaluation.json")
-        texts = card_texts(about, address=address, sha256=sha256, evaluation=evaluation, verdict=told)
+        rolled_back = None if verdict.promoted else registry.tags(version).get("rolled_back")
+        texts = card_texts(
+            about, address=address, sha256=sha256, evaluation=evaluation, verdict=told, rolled_back=rolled_back
+        )
         verdict_file = f"{GATE_FOLDER}/{iso(at).replace(':', '')}.json"
         registry.attach(version, texts | {verdict_file: json.dumps(told, indent=1, sort_keys=True)})
         if verdict.promoted:

@@ -100,14 +100,15 @@ def _keep(folder: Path, rules: RuleBook, plan: Plan, evaluation: Evaluation, for
     }
     with tempfile.TemporaryDirectory(prefix="margincast-") as scratch:
         state = Path(scratch) / "model"
-        save_state(evaluation.model.state(), state)
+        sha256 = save_state(evaluation.model.state(), state)
         settings = {
             "train_end": str(plan.train_end),
             "accounts": plan.accounts,
             "seed": plan.seed,
             "venue": rules.venue,
         }
-        documents = {"evaluation": evaluation.scores}
+        data = evaluation.scores["data"] | {"model_sha256": sha256}  # tested were these very bytes
+        documents = {"evaluation": evaluation.scores | {"data": data}}
         return log_run(folder / "store", state, parameters=settings, metrics=skills, documents=documents)
 
 

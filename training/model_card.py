@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .abstention import MOST_MISSING, SCALE_SLACK
+from .card_evaluation import whose
+from .horizon_order import with_rising_horizons
 from .report_page import plain_values
 
 CHIEF, JUDGED = "hybrid", "challenger"
@@ -49,8 +51,9 @@ def model_card(
     sha256: str | None = None,
     evaluation: Mapping[str, Any] | None = None,
     verdict: Mapping[str, Any] | None = None,
+    rolled_back: str | None = None,
 ) -> dict[str, Any]:
-    """The card of a model as plain values, fit for JSON.
+    """The card of a model as plain values, fit for JSON; horizons rise.
 
     Parameters
     ----------
@@ -59,21 +62,25 @@ def model_card(
     address, sha256
         Registry address, and hash of the stored model.
     evaluation
-        What `evaluate --json` writes of it.
+        What `evaluate --json` writes of it, or of a model fitted the same way.
     verdict
         What the gate decided (`Verdict.as_dict`).
+    rolled_back
+        When and why it was rolled back since, as the registry says it; None: it was not.
     """
+    evaluation, verdict = with_rising_horizons(evaluation), with_rising_horizons(verdict)
     card = {
         "model": {"name": "margincast liquidation forecaster", "address": address, "sha256": sha256},
         "intended_use": INTENDED,
         "not_intended": NOT_INTENDED,
         "data": _data(about),
         "training": _training(about),
-        "metrics": _metrics(evaluation),
+        "metrics": _metrics(evaluation, sha256),
         "calibration": _calibration(verdict),
         "gate": _gate(verdict),
+        "rolled_back": rolled_back,
         "limits": list(LIMITS),
-        "known_failures": [*FAILURES, *_measured_failures(about, evaluation, verdict)],
+        "known_failures": [*FAILURES, *_measured_failures(about, evaluation, verdict), *_rolled_back(rolled_back)],
         "falling_back": FALLING_BACK,
         "rolling_back": ROLLING_BACK,
     }
@@ -114,7 +121,7 @@ def _training(about: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _metrics(evaluation: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _metrics(evaluation: Mapping[str, Any] | None, sha256: str | None) -> dict[str, Any] | None:
     """Log loss, Brier and skill of the hybrid over every baseline by horizon; None without an evaluation."""
     if evaluation is None:
         return None
@@ -126,7 +133,8 @@ def _metrics(evaluation: Mapping[str, Any] | None) -> dict[str, Any] | None:
         horizons[name] = {"n": table["n"], "events": table["events"], "base_rate": table["base_rate"]}
         horizons[name] |= {field: scores[field] for field in kept} | {"skill_vs": scores["skill_vs"]}
     names = ("market", "marks", "train", "test", "test_days", "accounts_tested", "intervals")
-    return {"tested_on": {name: tested.get(name) for name in names}, "horizons": horizons}
+    tested_on = {name: tested.get(name) for name in names}
+    return {"tested_on": tested_on, "whose": whose(evaluation, sha256), "horizons": horizons}
 
 
 def _calibration(verdict: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -175,3 +183,7 @@ def _measured_failures(
     if verdict is not None and not verdict["promoted"]:
         said += [f"Refused by the gate: {reason}." for reason in verdict["reasons"]]
     return said
+
+
+def _rolled_back(said: str | None) -> list[str]:
+    return [] if said is None else [f"Rolled back at {said}."]

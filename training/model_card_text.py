@@ -27,7 +27,7 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     lines += ["## Data", "", *_data_lines(card["data"]), "", "## Training", "", *_training_lines(card["training"]), ""]
     lines += ["## Skill over every baseline", "", *_metric_lines(card["metrics"]), ""]
     lines += ["## Calibration by regime", "", *_calibration_lines(card["calibration"]), ""]
-    lines += ["## Gate", "", *_gate_lines(gate), ""]
+    lines += ["## Gate", "", *_gate_lines(gate, card["rolled_back"]), ""]
     lines += [
         "## Limits",
         "",
@@ -89,6 +89,8 @@ def _metric_lines(metrics: Mapping[str, Any] | None) -> list[str]:
     return [
         f"{tested['accounts_tested']:,} simulated accounts; {where}; 90% intervals, days resampled.",
         "",
+        metrics["whose"],
+        "",
         *_table(("Horizon", "Baseline", "Log-loss skill", "Brier skill"), rows),
     ]
 
@@ -109,13 +111,14 @@ def _calibration_lines(calibration: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _gate_lines(gate: Mapping[str, Any] | None) -> list[str]:
+def _gate_lines(gate: Mapping[str, Any] | None, rolled_back: str | None) -> list[str]:
+    later = [] if rolled_back is None else ["", f"Rolled back since, at {rolled_back}"]
     if gate is None:
-        return ["Not judged: this model has not been through the gate."]
+        return ["Not judged: this model has not been through the gate.", *later]
     block = gate["block"]
     verdict = "Promoted" if gate["promoted"] else "Refused"
     head = f"{verdict} at {gate['at']} on the block {block['start']} to {block['end']} ({gate['accounts']}):"
-    return [head, "", *_bullets(gate["reasons"])]
+    return [head, "", *_bullets(gate["reasons"]), *later]
 
 
 def _interval(value: float | None, low: float | None, high: float | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .horizon_order import with_rising_horizons
 from .report_html import absent, cell, escaped, is_missing, number, percent, table
 from .report_page import Page, tiles
 from .report_provenance import nested
@@ -56,12 +57,13 @@ def write_validation_report(
 
 
 def _page(card: Mapping[str, Any], evaluation: Mapping[str, Any] | None, verdict: Mapping[str, Any] | None) -> Page:
+    evaluation, verdict = with_rising_horizons(evaluation), with_rising_horizons(verdict)
     training, data = card["training"], card["data"]
     subtitle = f"Market: {data['market']}; all accounts simulated; trained to {training['train_end']} UTC"
     page = Page("Validation report", subtitle, _warnings(card, verdict))
-    _add_verdict(page, verdict)
+    _add_verdict(page, verdict, card["rolled_back"])
     _add_block(page, verdict)
-    _add_skill(page, evaluation)
+    _add_skill(page, card, evaluation)
     _add_reliability(page, verdict)
     _add_use(page, card)
     _add_provenance(page, card, evaluation)
@@ -74,12 +76,14 @@ def _warnings(card: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> lis
         said.append("this model has not been through the gate")
     elif not verdict["promoted"]:
         said.append("refused by the gate: it is not to be scored with")
+    if card["rolled_back"] is not None:
+        said.append(f"rolled back since: {card['rolled_back']}")
     if card["data"]["market"] == "simulated":
         said.append("trained on a simulated market")
     return said
 
 
-def _add_verdict(page: Page, verdict: Mapping[str, Any] | None) -> None:
+def _add_verdict(page: Page, verdict: Mapping[str, Any] | None, rolled_back: str | None) -> None:
     lead = "Whether the model may become champion: it has to beat FHS on the newest block, which it has not trained on."
     if verdict is None:
         return page.section("verdict", "Verdict", lead, absent("verdict of the gate"))
@@ -88,6 +92,8 @@ def _add_verdict(page: Page, verdict: Mapping[str, Any] | None) -> None:
         ("verdict", f"{'promoted' if verdict['promoted'] else 'refused'} ({verdict['at']})"),
         ("block judged on", f"{block['start']} (to {block['end']})"),
     ]
+    if rolled_back is not None:
+        shown.append(("rolled back since", rolled_back))
     if "pooled" in verdict:
         shown += [
             (f"log-loss skill over {base}, all horizons", _tile(s["log_loss"])) for base, s in verdict["pooled"].items()
@@ -141,13 +147,14 @@ def _tile(skill: Mapping[str, Any]) -> str:
     return f"{skill['value']:+.1%} (90%: {skill['low']:+.1%} to {skill['high']:+.1%})"
 
 
-def _add_skill(page: Page, evaluation: Mapping[str, Any] | None) -> None:
+def _add_skill(page: Page, card: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> None:
     lead = (
         "Skill is 1 − score / score of the baseline, on a period after the training. Whiskers are 90% intervals by "
         "blocks of days."
     )
     if not (evaluation and evaluation.get("horizons")):
         return page.section("skill", "Skill against baselines", lead, absent("evaluation against the baselines"))
+    lead += f" {_prose(card['metrics']['whose'])}"
     body = page.figure("skill", skill_figures(evaluation), "Skill with 90% intervals")
     body += f"<details><summary>All scores in numbers</summary>{score_table(evaluation)}</details>"
     page.section("skill", "Skill against baselines", lead, body)
