@@ -309,6 +309,22 @@ def test_features_alone_decide_where_labels_are_few(calm):
     assert assess_drift(reference, one, day, labels, seed=0, limits=strict).fall_back is not None
 
 
+@pytest.mark.parametrize(("days", "decided"), [(2, False), (9, False), (10, True), (11, True)])
+def test_below_the_least_number_of_days_nothing_is_decided(calm, days, decided):
+    """Three of four features have shifted, which alarms where there are days enough; labels are unknown."""
+    reference, sample, (p, y, day) = calm
+    moved = replace(sample, features=sample.features + np.array([3.0, 3.0, 3.0, 0.0]))
+    labels = replace(rows_of(p, y, day), outcome=np.full((len(y), 3), np.nan))
+    report = assess_drift(reference, moved, np.arange(len(sample)) % days, labels, seed=0)
+    shift = "75% of the features have shifted (stability index 0.25 or more)"
+    assert report.days == days and report.decided == decided and report.shifted == 0.75
+    if decided:
+        assert report.alarms == (shift,) and report.fall_back.reason == shift
+    else:
+        assert report.alarms == () and report.fall_back is None
+        assert report.warnings == (f"too few days to decide: {days}, 10 needed", shift)
+
+
 # -- falling back in scores ---------------------------------------------------------------------------------------
 
 

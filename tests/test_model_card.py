@@ -406,6 +406,26 @@ def test_a_look_at_too_few_labels_lifts_no_fall_back(store, model, monkeypatch):
     assert found["fall_back"] == "made up" and any("stays" in line for line in found["warnings"])
 
 
+@pytest.mark.parametrize("present", [None, "decided before"])
+def test_a_window_of_two_days_decides_nothing_and_the_registry_stays(store, model, monkeypatch, shown, present):
+    """Of two days most features have shifted, whatever the market did."""
+    monkeypatch.setattr(monitor, "load_model", lambda *a, **k: model)
+    monkeypatch.setattr(monitor, "market_of", lambda *a: small.view())
+    last = dt.date.fromisoformat(str(small.view().history.times[-1])[:10])
+    with open_registry(store) as registry:
+        registry.set_fall_back("1", present, AT)
+        events = registry.history()
+    found = monitor_model(request(store, since=last - dt.timedelta(days=2)), small.RULES, AT + dt.timedelta(days=9))
+    with open_registry(store) as registry:
+        stayed, after = registry.fall_back("1"), registry.history()
+        registry.set_fall_back("1", None, AT)
+    assert stayed == found["fall_back"] == present and after == events
+    assert found["shifted"] >= 0.5 and found["alarms"] == [] and found["decided"] is False
+    assert found["warnings"][0] == f"too few days to decide: {found['days']}, 10 needed" and found["days"] <= 3
+    out = shown(console_models.show_drift, found)
+    assert f"decision none, as before: {'falls back to FHS' if present else 'the hybrid stays'}" in out
+
+
 def test_a_decision_is_recorded_of_the_version_that_was_looked_at(store, model, monkeypatch):
     """The champion moves while the monitor looks."""
     quiet = drift_of(model, small.view(), small.RULES, request(store))

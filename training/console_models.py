@@ -86,7 +86,8 @@ def show_drift(report: Mapping[str, Any]) -> None:
     for line in report["alarms"]:
         console.print(f"[red]{escape(line)}[/red]", highlight=False)
     decision = "[red]falls back to FHS[/red]" if report["fall_back"] else "[green]the hybrid stays[/green]"
-    console.print(f"[bold]decision[/bold] {decision}", highlight=False)
+    before = "" if report["decided"] else "[yellow]none[/yellow], as before: "
+    console.print(f"[bold]decision[/bold] {before}{decision}", highlight=False)
     if not report["recorded"]:
         console.print("a model folder keeps no record: score with --fall-back REASON", style="dim", highlight=False)
 

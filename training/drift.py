@@ -34,7 +34,8 @@ class DriftLimits:
     count_level
         Level of the test of the number of liquidations, over all horizons together (divided among them: Bonferroni).
     least_days
-        Fewer days of fresh labels are not tested.
+        Fewer days of fresh labels are not tested; of fewer days of new rows nothing is decided: the features of a day
+        or two always differ from those of years.
     """
 
     psi_moderate: float = 0.1
@@ -97,7 +98,9 @@ class DriftReport:
     skill
         Log-loss skill of the hybrid over FHS on the fresh labels, all horizons added up; None where too few.
     warnings, alarms
-        Lines, each saying which limit was reached.
+        Lines, each saying which limit was reached; without a decision none is an alarm.
+    decided
+        Whether there were days enough to decide; if not, whatever was decided before stays.
     fall_back
         The decision; None: the hybrid stays.
     """
@@ -111,6 +114,7 @@ class DriftReport:
     skill: Skill | None
     warnings: tuple[str, ...]
     alarms: tuple[str, ...]
+    decided: bool
     fall_back: FallBack | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -127,7 +131,7 @@ def assess_drift(
     seed: int,
     limits: DriftLimits | None = None,
 ) -> DriftReport:
-    """Run every monitor on new rows and decide.
+    """Run every monitor on new rows and decide; on fewer than `least_days` days nothing is decided.
 
     The model falls back if any monitor alarms, unless the fresh labels prove the hybrid better than FHS all the same
     (the 90% interval of its skill, days resampled, lies above zero): in a crisis FHS often suffers more.
@@ -146,12 +150,16 @@ def assess_drift(
         Default: `DriftLimits()`.
     """
     limits = limits or DriftLimits()
-    drifts = feature_drift(reference, sample.features, sample.feature_names, len(np.unique(day)))
+    days = len(np.unique(day))
+    drifts = feature_drift(reference, sample.features, sample.feature_names, days)
     shifted = float(np.mean([drift.psi >= limits.psi_large for drift in drifts]))
     found = _Labels(reference, labels, seed, limits)
     martingale, counts, skill = found.martingale(), found.counts(), found.skill()
     warnings, alarms = _told(limits, shifted, martingale, counts)
-    if not counts:
+    decided = days >= limits.least_days
+    if not decided:
+        warnings, alarms = [f"too few days to decide: {days}, {limits.least_days} needed", *warnings, *alarms], []
+    elif not counts:
         warnings.append(f"fewer than {limits.least_days} days of fresh labels: only features were looked at")
     elif martingale is None:
         warnings.append(f"no loss martingale: validation left {len(reference.day_scores)} days to compare with")
@@ -159,10 +167,8 @@ def assess_drift(
     decision = _decide(alarms, skill)
     if alarms and decision is None and skill is not None:
         warnings.append(f"the hybrid stays: still better than FHS, log-loss skill {skill.value:+.1%}, low above zero")
-    days = len(np.unique(day))
-    return DriftReport(
-        len(sample), days, ordered, shifted, martingale, counts, skill, tuple(warnings), tuple(alarms), decision
-    )
+    said = (tuple(warnings), tuple(alarms), decided, decision)
+    return DriftReport(len(sample), days, ordered, shifted, martingale, counts, skill, *said)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ def monitor_model(
 ) -> dict[str, Any]:
     """Run the drift monitors; of a registered model the decision to fall back is set or lifted in the registry.
 
-    Too few fresh labels lift nothing: a look that could not test the forecasts is not a calm one.
+    Too few fresh labels lift nothing: a look that could not test the forecasts is not a calm one. Too few days decide
+    nothing at all ("decided" false): what the registry says stays.
 
     Returns
     -------
