@@ -21,7 +21,7 @@ from margincast.training.evaluate import BASELINES, forecast_split
 from margincast.training.forecaster import NAMES, LiquidationForecaster
 from margincast.training.goals import Goal, goals_of
 from margincast.training.protocol import run_test, validate
-from margincast.training.protocol_parts import code_hash, load_part, part_path, save_part
+from margincast.training.protocol_parts import code_hash, load_part, part_on_disk, part_path, save_part
 from margincast.training.protocol_runs import (
     ACCOUNTS,
     CRASH,
@@ -291,6 +291,43 @@ def test_a_damaged_part_is_refused(tmp_path):
         with pytest.raises(InputError, match="not a finished test") as caught:
             load_part(path)
         assert str(path) in str(caught.value)
+
+
+def test_a_damaged_part_is_put_aside_and_told(tmp_path):
+    path, said = tmp_path / "part.npz", []
+    assert part_on_disk(path, said.append) is None and said == []
+    save_part(path, small.evaluation().rows, {"rows_falling": 3})
+    whole = path.read_bytes()
+    found = part_on_disk(path, said.append)
+    assert found is not None and found[1] == {"rows_falling": 3} and said == []
+    for number, end in (("", -100), ("1", -200)):
+        path.write_bytes(whole[:end])
+        assert part_on_disk(path, said.append) is None and not path.exists()
+        aside = tmp_path / f"part.npz.damaged{number}"
+        assert aside.read_bytes() == whole[:end]
+        assert said.pop() == f"part.npz is damaged: kept as {aside.name}, and done again"
+
+
+def test_a_part_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    path = tmp_path / "part.npz"
+    path.mkdir()
+    with pytest.raises(InputError, match="not a finished test"):
+        part_on_disk(path, lambda _: None)
+    assert path.is_dir()
+
+
+def test_a_validation_does_a_damaged_test_again(monkeypatch, tmp_path):
+    """The other test is taken from the disk; the one done again finds the same."""
+    monkeypatch.setattr(protocol_file, "code_hash", lambda: "code")
+    protocol, said = replace(PROTOCOL, horizons="1h", crashes=False, kinds=False), []
+    first = validate(small.view(), small.RULES, protocol, tmp_path)
+    path = next(tmp_path.glob("walk-forward-2022-04-seed2-*"))
+    path.write_bytes(path.read_bytes()[:-100])
+    again = validate(small.view(), small.RULES, protocol, tmp_path, say=said.append)
+    assert sum("seed 2 (2 of 2): " in one and "is damaged: kept as" in one for one in said) == 1
+    assert sum("done before" in one for one in said) == 1
+    assert json.dumps(again, default=str) == json.dumps(first, default=str)
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_another_setting_market_rule_or_code_is_another_part():

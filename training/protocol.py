@@ -17,7 +17,7 @@ from .evaluated_rows import EvaluatedRows, evaluated_rows
 from .goals import goals_of
 from .market_view import MarketView
 from .plan import parse_horizons
-from .protocol_parts import code_hash, load_part, part_path, save_part
+from .protocol_parts import code_hash, load_part, part_on_disk, part_path, save_part
 from .protocol_runs import ACCOUNTS, CRASH, WALK_FORWARD, Protocol, Run, protocol_runs, skipped_crashes, split_of
 from .provenance import market_stamp
 from .score_tables import score_table
@@ -53,7 +53,8 @@ def validate(
     view, rules, protocol
         The market, the rules and what is asked.
     folder
-        Keeps each finished test: run again with the same settings, data and code, they are not done again.
+        Keeps each finished test: run again with the same settings, data and code, they are not done again, but for
+        one whose file is damaged, which is kept beside the new one.
     store, now
         Where and with which clock each test enters the skill ledger; None: none does.
     say
@@ -74,12 +75,14 @@ def validate(
     for place, run in enumerate(runs, 1):
         path = part_path(folder, run, stamp, code)
         title = f"{run.kind} {run.name}, seed {run.plan.seed} ({place} of {len(runs)})"
-        if path.exists():
+        stored = part_on_disk(path, _prefixed(say, title))
+        if stored is not None:
             say(f"{title}: done before, {path.name}")
         else:
             finished = run_test(view, rules, run, say=_prefixed(say, title))
             save_part(path, finished.rows, finished.about)
-        done.append(Finished(run, *load_part(path)))
+            stored = load_part(path)
+        done.append(Finished(run, *stored))
         if store is not None and now is not None:
             _enter(store, done[-1], names, now())
     say("scoring")

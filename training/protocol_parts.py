@@ -7,13 +7,14 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..riskcore.errors import InputError
+from ..riskcore.errors import InputError, MargincastError
 from .atomic import write_atomically
 from .evaluated_rows import EvaluatedRows
 from .protocol_runs import Run
@@ -61,6 +62,36 @@ def save_part(path: Path, rows: EvaluatedRows, about: Mapping[str, Any]) -> None
     write_atomically(path, buffer.getvalue())
 
 
+def part_on_disk(path: Path, say: Callable[[str], None]) -> tuple[EvaluatedRows, dict[str, Any]] | None:
+    """What `load_part` reads; None where there is nothing, or a damaged file, which is put aside and told.
+
+    Raises
+    ------
+    MargincastError
+        A file that cannot be read, or a damaged one that cannot be put aside.
+    """
+    if not path.exists():
+        return None
+    try:
+        return load_part(path)
+    except InputError as error:
+        if isinstance(error.__cause__, OSError):  # it could not be read at all: nothing is known of what it holds
+            raise
+        aside = _free_name(path)
+    try:
+        path.rename(aside)
+    except OSError as failure:
+        raise MargincastError(f"{path}: is damaged and cannot be moved ({failure.strerror or failure})") from failure
+    say(f"{path.name} is damaged: kept as {aside.name}, and done again")
+    return None
+
+
+def _free_name(path: Path) -> Path:
+    """A name beside a damaged file under which nothing is kept yet."""
+    names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in count())
+    return next(name for name in names if not name.exists())
+
+
 def load_part(path: Path) -> tuple[EvaluatedRows, dict[str, Any]]:
     """Read what `save_part` wrote.
 
@@ -74,5 +105,5 @@ def load_part(path: Path) -> tuple[EvaluatedRows, dict[str, Any]]:
             arrays = {name: stored[name] for name in stored.files}
         about = json.loads(str(arrays.pop("about")))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as failure:
-        raise InputError("is not a finished test of a validation; delete it to run it again", file=path) from failure
+        raise InputError("is not a finished test of a validation", file=path) from failure
     return EvaluatedRows.from_arrays(arrays, path), dict(about)
