@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -216,6 +217,34 @@ def test_evaluate_says_what_it_is_measured_on(evaluated):
     assert data["sources"]["tables"], "provenance of the files"
 
 
+@pytest.fixture(scope="module")
+def perp_only(tmp_path_factory) -> Path:
+    """The small market with nothing but its last prices."""
+    folder = tmp_path_factory.mktemp("perp")
+    shutil.copy(small.folder() / "perp.parquet", folder)
+    return folder
+
+
+def test_an_evaluation_of_one_day_has_no_interval_and_says_what_is_missing(run, perp_only, tmp_path):
+    period = ["--train-end", "2022-04-20", "--test-start", "2022-05-30"]
+    options = ["--horizons", "1h", "--accounts", 200, "--train-accounts", 200, "--threads", 1]
+    code, out, err = run("evaluate", "--market", perp_only, *period, *options, "--json", tmp_path / "e.json")
+    assert code == 0, err
+    content = strict(tmp_path / "e.json")
+    assert content["data"]["test_days"] == 1
+    assert content["data"]["warnings"] == ["1 day: skill has no interval; 20 or more are needed"]
+    entry = content["horizons"]["1h"]["models"]["hybrid"]["skill_vs"]["fhs"]
+    assert set(entry) == {"value", "low", "high", "log_loss_value", "log_loss_low", "log_loss_high"}
+    assert {entry[name] for name in entry if name.endswith(("low", "high"))} == {None}
+    assert isinstance(entry["value"], float) and "1 day: skill has no interval" in out and "[— —]" in out
+    assert out.count("no mark table: marks are last prices") == out.count("no funding table: no funding") == 1
+
+
+def test_a_longer_evaluation_has_intervals_and_no_warning(evaluated):
+    data = strict(evaluated[0] / "one.json")["data"]
+    assert data["test_days"] >= 20 and data["warnings"] == [] and "say little" not in evaluated[1]
+
+
 # -- train, score, explain ----------------------------------------------------------------------------------------
 
 
@@ -263,6 +292,12 @@ def test_score_lists_every_pool_by_danger_with_reasons_and_advice(scored):
     assert set(content) == {"accounts", "outlook", "at", "horizons", "model", "rules", "stamp", "data", "warnings"}
     assert content["data"]["simulated"] is True and len(content["rules"]["sha256"]) == 64
     assert "alice" in out
+
+
+def test_score_says_that_marks_are_last_prices(run, model, accounts, perp_only):
+    code, out, err = run("score", "--accounts", accounts, "--market", perp_only, "--model", model, "--top", 1)
+    assert code == 0, err
+    assert out.count("no mark table: marks are last prices") == 1 and "and 3 pools less endangered, not shown" in out
 
 
 def test_names_with_brackets_are_shown_as_they_are(scored):
