@@ -414,4 +414,5 @@ def test_a_validation_fits_a_terminal(validated, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80, out
     assert "…" not in out and str(CRASH_DAY) in out
+    assert f"{CRASH_DAY}: 9 days: intervals say little; 20 or more are needed" in out and "2022-04, seed 1:" not in out
     assert f"{sum(goal['met'] for goal in result['goals'])} of {len(result['goals'])} goals met" in out

@@ -34,9 +34,8 @@ def run_selfcheck(shared: Path | None = None) -> list[Finding]:
     """
     tables = None if shared is None else var_tables_in(shared)
     findings = [*venue_findings(), *option_findings(), *backtest_findings(), *risk_findings()]
-    if tables is None:
-        return findings + volatility_findings()
-    return findings + volatility_findings(tables.parent) + _var_tables(tables)
+    findings += volatility_findings(None if tables is None else tables.parent)
+    return findings + ([] if tables is None else _var_tables(tables))
 
 
 def var_tables_in(shared: Path) -> Path:
