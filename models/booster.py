@@ -17,7 +17,13 @@ from ..riskcore.errors import InputError
 from .tree_scorer import TreeScorer
 from .tree_text import UnsupportedModelError
 
-REPRODUCIBLE: Mapping[str, Any] = {"deterministic": True, "force_row_wise": True, "verbose": -1}
+REPRODUCIBLE: Mapping[str, Any] = {
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbose": -1,
+    # of rows in a file LightGBM cannot know beforehand which features never split: it must not pass them over elsewhere
+    "feature_pre_filter": False,
+}
 PARALLEL_ROWS = 500_000
 """Fewer rows are trained on with one thread: LightGBM's threads meet dozens of times a tree, and on a busy machine each
 meeting waits for a scheduler's slice, which made small trainings several times slower on two threads than on one."""

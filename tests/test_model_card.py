@@ -142,6 +142,16 @@ def test_what_is_not_proven_is_among_the_known_failures(model):
     )
 
 
+def test_an_evaluation_of_one_day_has_a_card_without_intervals(model):
+    scores = copy.deepcopy(small.evaluation().scores)
+    for table in scores["horizons"].values():
+        for entry in table["models"]["hybrid"]["skill_vs"].values():
+            entry |= dict.fromkeys(("low", "high", "log_loss_low", "log_loss_high"))
+    card = model_card(model.about_, evaluation=scores)
+    assert "Within 24h it is not proven better than fhs: log-loss skill not known." in card["known_failures"]
+    assert "| 24h | fhs |" in card_markdown(card)
+
+
 def test_a_refusal_is_in_the_card_and_on_top_of_the_report(model):
     verdict = made_up_verdict(promoted=False)
     card = model_card(model.about_, verdict=verdict)

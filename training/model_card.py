@@ -177,8 +177,9 @@ def _measured_failures(
         said.append("Trained on a simulated market: nothing is known of how it does on a real one.")
     for name, table in (evaluation or {}).get("horizons", {}).items():
         for base, entry in table["models"][CHIEF]["skill_vs"].items():
-            if not entry["log_loss_low"] > 0:
-                interval = f"[{entry['log_loss_low']:+.1%} {entry['log_loss_high']:+.1%}]"
+            low, high = entry["log_loss_low"], entry["log_loss_high"]
+            if low is None or not low > 0:
+                interval = "not known" if low is None or high is None else f"[{low:+.1%} {high:+.1%}]"
                 said.append(f"Within {name} it is not proven better than {base}: log-loss skill {interval}.")
     if verdict is not None and not verdict["promoted"]:
         said += [f"Refused by the gate: {reason}." for reason in verdict["reasons"]]
