@@ -115,14 +115,14 @@ def scoring_market(data: Path, folder: Path) -> MarketView:
     return view_market(read_market_folder(folder))
 
 
-def forecaster(data: Path, kept: Path | None, accounts: int) -> LiquidationForecaster:
+def forecaster(data: Path, kept: Path | None, accounts: int | None) -> LiquidationForecaster:
     """The stored forecaster, or one fitted on what was known before the accounts' time."""
     if kept is not None and kept.is_dir():
         return LiquidationForecaster.from_state(load_state(kept))
     with tempfile.TemporaryDirectory(prefix="margincast-") as scratch:
         view = training_market(data, Path(scratch))
     rules = with_generic(rules_of_2023(view.data.symbols))
-    plan = Plan(TRAIN_END, accounts=accounts, threads=1)
+    plan = Plan(TRAIN_END, train_accounts=accounts, threads=1)
     horizons = parse_horizons(plan.horizons, view.history.step)
     bars = tuple(one.bars for one in horizons)
     model = fit_forecaster(view, rules, plan, *training_bars(plan, view.history, bars[-1]), bars)
@@ -583,7 +583,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=SHARED, help="folder with data/real_accounts_2023 and the bars")
     parser.add_argument("--model", type=Path, help="folder of a fitted forecaster, written if it is not there")
-    parser.add_argument("--accounts", type=int, default=20_000, help="simulated accounts the forecaster is fitted on")
+    parser.add_argument(
+        "--accounts", type=int, help="simulated accounts it is fitted on; default: as `train`"
+    )
     parser.add_argument("--json", type=Path, help="write every figure")
     parser.add_argument("--page", type=Path, help="put the tables between their marks in this page")
     asked = parser.parse_args()
