@@ -583,9 +583,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=SHARED, help="folder with data/real_accounts_2023 and the bars")
     parser.add_argument("--model", type=Path, help="folder of a fitted forecaster, written if it is not there")
-    parser.add_argument(
-        "--accounts", type=int, help="simulated accounts it is fitted on; default: as `train`"
-    )
+    parser.add_argument("--accounts", type=int, help="simulated accounts it is fitted on; default: as `train`")
     parser.add_argument("--json", type=Path, help="write every figure")
     parser.add_argument("--page", type=Path, help="put the tables between their marks in this page")
     asked = parser.parse_args()
