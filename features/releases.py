@@ -66,11 +66,17 @@ def hours_to_release(times: TimeArray) -> FloatArray:
     >>> hours_to_release(np.array(["2022-07-13T12:00", "2022-07-13T13:00"], "datetime64[ns]")).tolist()
     [0.5, 24.0]
     """
-    releases = np.sort(np.concatenate(list(release_times().values())))
+    releases = _all_releases()
     place = np.searchsorted(releases, times)
     known = place < len(releases)
     wait = (releases[np.minimum(place, len(releases) - 1)] - times) / np.timedelta64(1, "h")
     return np.where(known, np.minimum(wait, MOST_HOURS), MOST_HOURS)
+
+
+@cache
+def _all_releases() -> TimeArray:
+    """Instants of releases of every kind, rising; sorted once, since a stream asks at every bar."""
+    return np.sort(np.concatenate(list(release_times().values())))
 
 
 class Releases(TimeStep):

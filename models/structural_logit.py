@@ -105,7 +105,7 @@ class StructuralLogit:
     def scores(self, structural: FloatArray, features: FloatArray) -> FloatArray:
         """Log odds of each row, shape (n,); NaN where a structural one is. Arguments as in `fit`."""
         self._require(structural)
-        x, plain, bent = self._standardised(features), self._effects[0], self._effects[1]
+        x, (plain, bent) = self._standardised(features), self._effects
         slope = np.maximum(self.coefficients_[1] + np.einsum("ij,j->i", x, bent) / WIDTH, LEAST_SLOPE)
         others = np.einsum("ij,j->i", structural[:, 1:], self.coefficients_[2 : 1 + self.models])
         shift = np.einsum("ij,j->i", x, plain - bent * CENTRE / WIDTH)
