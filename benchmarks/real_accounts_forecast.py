@@ -33,6 +33,7 @@ from margincast.models.sample import AccountSample, ScaleField
 from margincast.riskcore.accounts import AccountBook
 from margincast.riskcore.arrays import BoolArray, FloatArray, IntArray
 from margincast.riskcore.first_passage import Outcome, first_passage
+from margincast.riskcore.priced_bars import priced_bars
 from margincast.riskcore.rulebook import RuleBook
 from margincast.riskcore.rulebook_file import with_generic
 from margincast.training.account_behaviour import (
@@ -148,6 +149,7 @@ class Replay:
     said: Mapping[str, FloatArray]
     share: FloatArray
     outcome: Outcome
+    priced_bars: IntArray
     ahead: FloatArray
     act: IntArray
     held: FloatArray
@@ -192,6 +194,7 @@ def replay(model: LiquidationForecaster, view: MarketView, rules: RuleBook, even
         {name: values[kept] for name, values in said.items()},
         share[kept],
         _taken(outcome, kept),
+        priced_bars(sample.exposure, history, every.bar[priced])[kept],
         hours_to_liquidation(events, hours.account, hours.time),
         act,
         held_to_breach(every, act, breach_bar)[rows],
@@ -242,8 +245,7 @@ def _cross_fitted(
 
 def known_rows(one: Replay, events: AccountEvents, hours: int) -> BoolArray:
     """Live rows whose outcome over so many hours is known, officially and on the market's prices."""
-    on_market = one.outcome.is_known(hours, 10**9) | one.outcome.within(hours)
-    return one.live & known_until(events, one.hours.time, hours) & on_market
+    return one.live & known_until(events, one.hours.time, hours) & (one.priced_bars >= hours)
 
 
 def coverage_rows(one: Replay, events: AccountEvents) -> list[tuple[str, object]]:

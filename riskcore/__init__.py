@@ -19,6 +19,7 @@ from .open_orders import OpenOrders, reserved_balance, with_orders_filled, worst
 from .pre_trade import OrderPreview, Orders, Refusal, preview_orders
 from .price_pyramid import PricePyramid, build_pyramid
 from .price_surface import PriceAxis, PriceSurface, price_surface
+from .priced_bars import priced_bars
 from .priced_tiers import priced_rules
 from .records import book_from_records
 from .result_stamp import Stamp, stamp_of
@@ -109,6 +110,7 @@ __all__ = [
     "predicted_rate",
     "preview_orders",
     "price_surface",
+    "priced_bars",
     "priced_rules",
     "read_rulebook",
     "read_size_rates",

@@ -15,7 +15,7 @@ from .errors import InputError
 from .instruments import require_same_instruments
 from .margin import in_chunks
 from .margin_layout import lay_out
-from .passage_kernel import BREACHED, DATA_END, GAP, first_passage_pass
+from .passage_kernel import BREACHED, first_passage_pass
 from .price_pyramid import PricePyramid
 from .rulebook import RuleBook
 
@@ -48,21 +48,13 @@ class Outcome:
     horizon: int
 
     def within(self, bars: int) -> BoolArray:
-        """Whether each pool was liquidated in its first `bars` bars; more than `horizon` raises InputError."""
-        self._require_seen(bars)
-        return np.asarray((self.ended == BREACHED) & (self.breach_bar - self.start < bars))
+        """Whether each pool was liquidated in its first `bars` bars; more than `horizon` raises InputError.
 
-    def is_known(self, bars: int, history_bars: int) -> BoolArray:
-        """Whether `within(bars)` is known: no gap and no end of data comes before."""
-        self._require_seen(bars)
-        cut = np.full(len(self.start), np.iinfo(np.int64).max)
-        cut[self.ended == DATA_END] = history_bars
-        cut[self.ended == GAP] = self.breach_bar[self.ended == GAP]
-        return np.asarray(cut - self.start >= bars)
-
-    def _require_seen(self, bars: int) -> None:
+        False where a missing price hid it: `priced_bars` says how far ahead it is known.
+        """
         if not 1 <= bars <= self.horizon:
             raise InputError(f"needs a horizon from 1 to the {self.horizon} bars looked at", column="bars", value=bars)
+        return np.asarray((self.ended == BREACHED) & (self.breach_bar - self.start < bars))
 
     @property
     def shortfall(self) -> FloatArray:

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from margincast.riskcore.accounts import AccountBook
 from margincast.riskcore.errors import InputError
+from margincast.riskcore.exposure import linearise_at
 from margincast.riskcore.first_passage import first_passage
 from margincast.riskcore.instruments import INVERSE, InstrumentTable
 from margincast.riskcore.margin import evaluate
 from margincast.riskcore.market import UNIT_INDEX, MarketHistory, MarketState
 from margincast.riskcore.passage_kernel import BREACHED, CENSORED, DATA_END, GAP
 from margincast.riskcore.price_pyramid import build_pyramid
+from margincast.riskcore.priced_bars import priced_bars
 from margincast.riskcore.rulebook import HaircutSchedule, RateSchedule, RuleBook
 
 SHARED = Path(os.environ.get("MARGINCAST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -271,6 +273,25 @@ def test_a_gap_ends_only_the_pools_that_need_the_price(draw):
     np.testing.assert_array_equal(after.ended[~hit], before.ended[~hit])
 
 
+@given(SEEDS)
+@settings(max_examples=60)
+def test_outcomes_are_known_as_far_as_first_passage_finds_prices(draw, seed):
+    """Where no breach comes before, the bar at which first passage stops is the first without a price."""
+    rng, bars, horizon = np.random.default_rng(seed), 90, 60
+    book, rules, whole = draw.book(seed, 12, leverage=1.0), draw.rules(seed), draw.history(seed, bars, volatility=1e-3)
+    start = rng.integers(1, bars + 1, len(book))
+    hole = rng.random(whole.close.shape) < 0.005
+    bar = ("open", "low", "high", "close")
+    holed = replace(whole, **{name: np.where(hole, np.nan, getattr(whole, name)) for name in bar})
+    found = priced_bars(linearise_at(book, start, whole, rules), holed, start)
+    outcome = first_passage(book, build_pyramid(holed), rules, start, horizon=horizon)
+    held = np.diff(book.position_pointer) > 0
+    gap, end, lived = (held & (outcome.ended == ending) for ending in (GAP, DATA_END, CENSORED))
+    assert (found[gap] == (outcome.breach_bar - start)[gap]).all()
+    assert (found[end] == (bars - start)[end]).all()
+    assert (found[lived] >= horizon).all()
+
+
 def test_a_pool_without_positions_is_never_liquidated():
     book, rules = single(strict_trigger=False)
     debtor = AccountBook(
@@ -292,19 +313,13 @@ def test_what_an_outcome_knows():
     history = bars_of([100, 100, 100, 80, 100, 100])
     outcome = first_passage(book, build_pyramid(history), rules, 1, horizon=5)
     assert [outcome.within(k)[0] for k in (1, 2, 3, 5)] == [False, False, True, True]
-    rich = replace(book, balance=np.array([50.0]))
-    late = first_passage(rich, build_pyramid(history), rules, 4, horizon=5)
-    assert late.ended[0] == DATA_END
-    assert [late.is_known(k, len(history))[0] for k in (1, 2, 3)] == [True, True, False]
     assert outcome.shortfall[0] == 0.0
     deep = first_passage(book, build_pyramid(bars_of([100, 70])), rules, 0, horizon=2)
     assert (deep.equity[0], deep.shortfall[0]) == (-10.0, 10.0)
-    holed = first_passage(rich, build_pyramid(bars_of([100, 100, np.nan, 100])), rules, 0, horizon=4)
-    assert [holed.is_known(k, 4)[0] for k in (2, 3)] == [True, False]
     with pytest.raises(InputError, match="horizon from 1 to the 5 bars"):
         outcome.within(6)
     with pytest.raises(InputError, match="horizon from 1 to the 5 bars"):
-        outcome.is_known(0, 6)
+        outcome.within(0)
 
 
 @given(SEEDS, st.integers(0, 250), st.integers(1, 200))

@@ -8,10 +8,10 @@ import numpy as np
 
 from ..models.sample import AccountSample
 from ..riskcore.accounts import AccountBook
-from ..riskcore.arrays import BoolArray, FloatArray, IntArray
-from ..riskcore.exposure import Exposure, linearise_at
+from ..riskcore.arrays import FloatArray, IntArray
+from ..riskcore.exposure import linearise_at
 from ..riskcore.first_passage import Outcome, first_passage
-from ..riskcore.market import MarketHistory
+from ..riskcore.priced_bars import priced_bars
 from ..riskcore.rulebook import RuleBook
 from .account_features import BarRisk, account_features
 from .market_view import MarketView
@@ -145,29 +145,9 @@ def labelled_dataset(
     """
     sample = sample_of(view, book, bar, rules, horizons)
     outcome = first_passage(book, view.pyramid, rules, bar, horizon=horizons[-1], threads=threads)
-    missing = missing_prices(view.history)
-    breached = np.column_stack(
-        [
-            np.where(_is_priced(missing, sample.exposure, bar, h), outcome.within(h).astype(np.float64), np.nan)
-            for h in horizons
-        ]
-    )
+    priced = priced_bars(sample.exposure, view.history, bar)
+    breached = np.column_stack([np.where(priced >= h, outcome.within(h).astype(np.float64), np.nan) for h in horizons])
     step_days = view.history.step / np.timedelta64(1, "D")
     first_day = (view.history.times[0] - np.datetime64(0, "D")) / np.timedelta64(1, "D")
     day = np.floor(first_day + bar * step_days + 1e-9).astype(np.int64)
     return Dataset(book, sample, outcome, breached, day)
-
-
-def missing_prices(history: MarketHistory) -> IntArray:
-    """How many bars before each lack a price, by series: shape (n_bars + 1, n_series)."""
-    priced = np.isfinite(history.low) & np.isfinite(history.high) & np.isfinite(history.close)
-    counts: IntArray = np.vstack((np.zeros((1, priced.shape[1]), np.int64), np.cumsum(~priced, axis=0)))
-    return counts
-
-
-def _is_priced(missing: IntArray, exposure: Exposure, bar: IntArray, horizon: int) -> BoolArray:
-    """Whether each pool's series have a price in all of its next bars, and the history has that many."""
-    first = bar[exposure.pool]
-    last = np.minimum(first + horizon, len(missing) - 1)
-    lacking = missing[last, exposure.series] > missing[first, exposure.series]
-    return np.asarray((bar + horizon < len(missing)) & (np.bincount(exposure.pool, lacking, len(bar)) == 0))
