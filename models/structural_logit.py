@@ -105,7 +105,10 @@ class StructuralLogit:
     def scores(self, structural: FloatArray, features: FloatArray) -> FloatArray:
         """Log odds of each row, shape (n,); NaN where a structural one is. Arguments as in `fit`."""
         self._require(structural)
-        x, (plain, bent) = self._standardised(features), self._effects
+        return self._scores(structural, self._standardised(features))
+
+    def _scores(self, structural: FloatArray, x: FloatArray) -> FloatArray:
+        plain, bent = self._effects
         slope = np.maximum(self.coefficients_[1] + np.einsum("ij,j->i", x, bent) / WIDTH, LEAST_SLOPE)
         others = np.einsum("ij,j->i", structural[:, 1:], self.coefficients_[2 : 1 + self.models])
         shift = np.einsum("ij,j->i", x, plain - bent * CENTRE / WIDTH)
@@ -116,10 +119,10 @@ class StructuralLogit:
 
         Shape (n, n_features + 1); with the first structural log odds they add up to `scores`.
         """
-        plain, bent = self._effects
-        away = (structural[:, :1] - CENTRE) / WIDTH
-        parts = self._standardised(features) * (plain + bent * away)
-        rest = self.scores(structural, features) - structural[:, 0] - parts.sum(axis=1)
+        self._require(structural)
+        x, (plain, bent) = self._standardised(features), self._effects
+        parts = x * (plain + bent * (structural[:, :1] - CENTRE) / WIDTH)
+        rest = self._scores(structural, x) - structural[:, 0] - parts.sum(axis=1)
         return np.column_stack((parts, rest))
 
     @property

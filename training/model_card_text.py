@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .console_figures import interval
 from .plan import WARM_UP_DAYS
 
 
@@ -83,15 +84,15 @@ def _metric_lines(metrics: Mapping[str, Any] | None) -> list[str]:
     tested, rows = metrics["tested_on"], []
     for name, table in metrics["horizons"].items():
         for base, entry in table["skill_vs"].items():
-            log_loss = _interval(entry["log_loss_value"], entry["log_loss_low"], entry["log_loss_high"])
-            rows.append((name, base, log_loss, _interval(entry["value"], entry["low"], entry["high"])))
+            log_loss = interval(entry["log_loss_value"], entry["log_loss_low"], entry["log_loss_high"])
+            rows.append((name, base, log_loss, interval(entry["value"], entry["low"], entry["high"])))
     where = f"{tested['market']}, {' to '.join(tested['test'] or ())} UTC, {tested['test_days']} days"
     return [
         f"{tested['accounts_tested']:,} simulated accounts; {where}; 90% intervals, days resampled.",
         "",
         metrics["whose"],
         "",
-        *_table(("Horizon", "Baseline", "Log-loss skill", "Brier skill"), rows),
+        *_table(("Horizon", "Baseline", "Log-loss skill, %", "Brier skill, %"), rows),
     ]
 
 
@@ -119,12 +120,6 @@ def _gate_lines(gate: Mapping[str, Any] | None, rolled_back: str | None) -> list
     verdict = "Promoted" if gate["promoted"] else "Refused"
     head = f"{verdict} at {gate['at']} on the block {block['start']} to {block['end']} ({gate['accounts']}):"
     return [head, "", *_bullets(gate["reasons"]), *later]
-
-
-def _interval(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None or low is None or high is None:
-        return "not known"
-    return f"{value:+.1%} [{low:+.1%} {high:+.1%}]"
 
 
 def _decimals(value: float | None) -> str:
