@@ -126,7 +126,8 @@ def test_the_cards_figures_are_the_evaluations(model):
             assert card["metrics"]["horizons"][name]["skill_vs"][base] == entry
     text = card_markdown(card)
     entry = scores["horizons"]["1h"]["models"]["hybrid"]["skill_vs"]["fhs"]
-    wanted = f"{entry['log_loss_value']:+.1%} [{entry['log_loss_low']:+.1%} {entry['log_loss_high']:+.1%}]"
+    value, low, high = (100 * entry[f"log_loss_{part}"] for part in ("value", "low", "high"))
+    wanted = f"{value:+.1f} [{low:+.1f} {high:+.1f}]"
     assert f"| 1h | fhs | {wanted} |" in text
 
 
