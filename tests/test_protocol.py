@@ -20,6 +20,7 @@ from margincast.training.console_protocol import show_validation
 from margincast.training.evaluate import BASELINES, forecast_split
 from margincast.training.forecaster import NAMES, LiquidationForecaster
 from margincast.training.goals import Goal, goals_of
+from margincast.training.population import simulate_accounts
 from margincast.training.protocol import run_test, validate
 from margincast.training.protocol_parts import code_hash, load_part, part_on_disk, part_path, save_part
 from margincast.training.protocol_runs import (
@@ -182,10 +183,21 @@ def test_a_crash_inside_the_training_period_is_forecast_by_the_whole_model():
 
 def test_kinds_of_accounts_are_held_out():
     runs = {run.name: run for run in protocol_runs(PROTOCOL, small.data().history) if run.kind == ACCOUNTS}
-    legs, coin = (run_test(small.view(), small.RULES, runs[name]).rows.traits for name in runs_file.KINDS)
-    assert (legs["legs"] >= 3).all() and (coin["coin"] == 1).mean() > 0.99
-    split = split_of(runs["3+ legs, trained on 1 and 2"], small.view())
-    assert split.train_population.legs == (0.6, 0.4)
+    legs, hedged = (run_test(small.view(), small.RULES, runs[name]).rows.traits for name in runs_file.KINDS)
+    assert (legs["legs"] >= 3).all() and (hedged["legs"] >= 2).all()
+    trained = {name: split_of(run, small.view()).train_population for name, run in runs.items()}
+    assert trained["3+ legs, trained on 1 and 2"].legs == (0.6, 0.4)
+    assert trained["hedged, trained on one side only"].follow_share == 1.0
+
+
+def test_hedged_books_hold_both_sides_and_those_trained_on_one():
+    name, history = "hedged, trained on one side only", small.data().history
+    drawn = {"accounts": 200, "first_bar": 40 * 24, "last_bar": 80 * 24, "horizons": (1, 24), "seed": 3}
+    sides = []
+    for spec in runs_file.KINDS[name]:
+        book = simulate_accounts(history, small.RULES, spec=spec, **drawn).book
+        sides.append([set(np.sign(q)) for q in np.split(book.quantity, book.position_pointer[1:-1])])
+    assert all(len(one) == 1 for one in sides[0]) and all(len(one) == 2 for one in sides[1])
 
 
 # -- the whole ----------------------------------------------------------------------------------------------------

@@ -30,9 +30,9 @@ CRASHES = (
 MONTHS = {"year": 12, "half": 6, "quarter": 3}
 KINDS = {
     "3+ legs, trained on 1 and 2": (PopulationSpec(legs=(0.6, 0.4)), PopulationSpec(legs=(0.0, 0.0, 0.5, 0.3, 0.2))),
-    "coin collateral, trained without": (
-        PopulationSpec(coin_collateral_share=0.0),
-        PopulationSpec(coin_collateral_share=1.0, isolated_share=0.0),
+    "hedged, trained on one side only": (
+        PopulationSpec(follow_share=1.0),
+        PopulationSpec(legs=(0.0, 0.5, 0.25, 0.15, 0.1), follow_share=0.0),
     ),
 }
 """Kinds of accounts held out: those trained on, and those tested on."""
