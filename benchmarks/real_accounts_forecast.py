@@ -217,7 +217,7 @@ def _scored(
     model: LiquidationForecaster, view: MarketView, rules: RuleBook, hours: HeldHours
 ) -> tuple[AccountBook, AccountSample, dict[str, FloatArray], dict[str, ScaleField]]:
     book = book_on(hours, view.history)
-    sample = with_columns(sample_of(view, book, hours.bar, rules, model.horizons), model.lightgbm_.columns)
+    sample = with_columns(sample_of(view, book, hours.bar, rules, model.horizons), model.columns_)
     fields = model.scales_.fields(view.data, view.frame, hours.bar)
     said = model.predict(sample, fields)
     said[RULE] = np.repeat(-health_factor(sample.exposure)[:, None], len(model.horizons), axis=1)

@@ -344,7 +344,7 @@ def reference():
     said = small.evaluation().probabilities["hybrid"]
     fields = model.scales_.fields(small.data(), small.view().frame, data.sample.bar)
     return training_reference(
-        with_columns(data.sample, model.lightgbm_.columns),
+        with_columns(data.sample, model.columns_),
         data.day,
         fields["learned"],
         probability=said,
@@ -416,7 +416,7 @@ def test_a_scale_beyond_the_trained_range_falls_back_for_those_pools_only(refere
 
 def test_missing_features_fall_back_past_the_limit(reference):
     data, names = small.evaluation().data, ("1h", "4h", "24h")
-    sample = with_columns(data.sample, small.fitted().lightgbm_.columns).take(np.arange(2))
+    sample = with_columns(data.sample, small.fitted().columns_).take(np.arange(2))
     field = ScaleField(np.full((len(small.view().history) + 1, 3, 3), np.nan), small.HORIZONS)
     usual = np.flatnonzero(reference.usually_known)
     assert (out_of_range(reference, sample, field, names) == "").all()

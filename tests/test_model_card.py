@@ -58,7 +58,7 @@ def model() -> LiquidationForecaster:
     data = small.evaluation().data
     fields = out.scales_.fields(small.data(), small.view().frame, data.sample.bar)
     out.reference_ = training_reference(
-        with_columns(data.sample, out.lightgbm_.columns),
+        with_columns(data.sample, out.columns_),
         data.day,
         fields["learned"],
         probability=small.evaluation().probabilities["hybrid"],
@@ -337,7 +337,7 @@ def test_the_monitor_looks_at_what_came_after_training_only(model, store):
     report = drift_of(model, small.view(), small.RULES, request(store))
     assert report.rows == 400 and report.days > 30
     assert set(report.counts) == {"1h", "4h", "24h"} and report.skill is not None
-    assert len(report.features) == len(model.lightgbm_.columns)
+    assert len(report.features) == len(model.columns_)
     with pytest.raises(InputError, match="the training has seen this day; what is new begins 2022-04-21"):
         drift_of(model, small.view(), small.RULES, request(store, since=small.TRAIN_END))
     bare = copy.copy(model)

@@ -222,7 +222,7 @@ def test_releases_are_a_reason_of_their_own():
 
 
 def test_every_name_that_is_replaced_is_a_feature(scorer):
-    known = {*scorer.model.lightgbm_.columns, "volatility_forecast", "volatility_usual"}
+    known = {*scorer.model.columns_, "volatility_forecast", "volatility_usual"}
     assert set(NAMES) <= known
 
 

@@ -263,7 +263,7 @@ def test_a_market_with_fewer_coins_gives_the_same_simulated_probabilities(tmp_pa
     model = small.fitted().aligned(view.data.symbols)
     bars = sample.bar[without]
     small_sample = sample_of(view, fewer, bars, small.RULES, small.HORIZONS)
-    small_sample = with_columns(small_sample, model.lightgbm_.columns)
+    small_sample = with_columns(small_sample, model.columns_)
     said = model.predict(small_sample, model.scales_.fields(view.data, view.frame, bars))
     honest = small.fitted().predict(sample, fields)
     assert len(without) > 10

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..features.accounts.geometry import account_geometry, geometry_names
 from ..features.correlation.ewma import ewma_correlation
+from ..features.levels import tells_level
 from ..features.volatility.estimators import ewma_volatility, log_returns
 from ..riskcore.accounts import AccountBook
 from ..riskcore.arrays import FloatArray, IntArray, group_sums
@@ -127,3 +128,14 @@ def _instrument_of_series(view: MarketView) -> IntArray:
 def structural_directions(names: tuple[str, ...]) -> dict[str, int]:
     """Directions of the structural log odds among features: the probability never falls with them."""
     return {name: 1 for name in names if name.startswith("logit_")}
+
+
+def boosted_columns(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The features that boosters of accounts are fed: all but levels of volatility, which distances are measured in.
+
+    Examples
+    --------
+    >>> boosted_columns(("distance_ewma", "leg_log_ewma_24h", "leg_return_24h"))
+    ('distance_ewma', 'leg_return_24h')
+    """
+    return tuple(name for name in names if not tells_level(name.removeprefix("leg_")))

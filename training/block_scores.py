@@ -141,7 +141,7 @@ def forecast_block(
 
 def _ask(model: LiquidationForecaster, view: MarketView, sample: AccountSample) -> dict[str, FloatArray]:
     fields = model.scales_.fields(view.data, view.frame, sample.bar)
-    return model.predict(with_columns(sample, model.lightgbm_.columns), fields)
+    return model.predict(with_columns(sample, model.columns_), fields)
 
 
 def market_in_stress(view: MarketView, before: int) -> BoolArray:

@@ -22,7 +22,7 @@ from ..models.sample import AccountSample, ScaleField
 from ..models.structural_logit import StructuralLogit
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.rulebook import RuleBook
-from .account_features import BENDING, DIRECTIONS, structural_directions
+from .account_features import BENDING, DIRECTIONS, boosted_columns, structural_directions
 from .dataset import Dataset
 from .forecaster import (
     STACKED,
@@ -120,16 +120,19 @@ def _fit_accounts(
 ) -> dict[str, Any]:
     """Fit climatology, the boosters and the calibration; what the hybrid said of the judged rows, and their outcome."""
     model.climatology_ = Climatology().fit(data.sample, data.breached)
+    model.columns_ = data.sample.feature_names
     block = _validation_block(data, model.horizons[-1])
     model.stack_ = _fit_stack(data, structural, np.arange(len(data)))
     start = model.stacked(data.sample, structural)
     trial_start = stacked_scores(_fit_stack(data, structural, block.fit), data.sample, structural)
     trial = {"stacked": expit(trial_start[block.judge])}
-    plain = _Task(data.sample, data.breached, None, None, data.sample.feature_names, DIRECTIONS, place)
+    columns = boosted_columns(data.sample.feature_names)
+    plain = _Task(data.sample, data.breached, None, None, columns, DIRECTIONS, place)
     model.lightgbm_, trial["lightgbm"] = _fit_booster(plain, block, plan, TREES["lightgbm"])
     rich = with_structural(data.sample, structural)
     directions = DIRECTIONS | structural_directions(rich.feature_names)
-    corrected = _Task(rich, data.breached, start, trial_start, rich.feature_names, directions, place)
+    columns = boosted_columns(rich.feature_names)
+    corrected = _Task(rich, data.breached, start, trial_start, columns, directions, place)
     model.correction_, trial["correction"] = _fit_booster(corrected, block, plan, TREES["correction"])
     mixed, judged = model.mix(trial), data.breached[block.judge]
     model.calibration_ = _calibrations(mixed, judged, data.day[block.judge])

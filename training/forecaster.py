@@ -44,6 +44,8 @@ class LiquidationForecaster:
         In bars.
     scales_, historical_, climatology_, stack_, lightgbm_, correction_, calibration_
         The fitted parts; `stack_` is one logistic regression a horizon, `correction_` boosts on top of its log odds.
+    columns_
+        Features of the accounts it was fitted on, by name; boosters are fed some of them.
     baselines_
         Structural models that the hybrid is compared with and has no part in.
     intervals_
@@ -61,6 +63,7 @@ class LiquidationForecaster:
         self.scales_: ScaleForecaster
         self.historical_: dict[str, FilteredHistorical] = {}
         self.climatology_: Climatology
+        self.columns_: tuple[str, ...] = ()
         self.baselines_: StructuralModels
         self.stack_: list[StructuralLogit] = []
         self.lightgbm_: AccountBooster
@@ -135,6 +138,7 @@ class LiquidationForecaster:
             "scales": self.scales_.state(),
             "historical": {name: model.state() for name, model in self.historical_.items()},
             "climatology": self.climatology_.state(),
+            "columns": list(self.columns_),
             "baselines": self.baselines_.state(),
             "stack": [one.state() for one in self.stack_],
             "lightgbm": self.lightgbm_.state(),
@@ -156,6 +160,7 @@ class LiquidationForecaster:
         for simulation in model.historical_.values():
             simulation.threads = threads
         model.climatology_ = Climatology.from_state(state["climatology"])
+        model.columns_ = tuple(state["columns"])
         model.baselines_ = StructuralModels.from_state(state["baselines"], threads)
         model.stack_ = [StructuralLogit.from_state(s) for s in state["stack"]]
         model.lightgbm_ = AccountBooster.from_state(state["lightgbm"])

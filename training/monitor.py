@@ -147,7 +147,7 @@ def drift_of(
         threads=request.threads,
     )
     aligned = model.aligned(view.data.symbols)
-    sample = with_columns(data.sample, aligned.lightgbm_.columns)
+    sample = with_columns(data.sample, aligned.columns_)
     said = aligned.predict(sample, aligned.scales_.fields(view.data, view.frame, sample.bar))
     hours = tuple(bars * view.data.bar_hours for bars in model.horizons)
     labels = FreshLabels(said["hybrid"], said["fhs"], data.breached, data.day, tuple(model.about_["horizons"]), hours)

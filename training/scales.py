@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..features.frame import FeatureFrame
+from ..features.levels import relative_to_level
 from ..features.market_data import MarketData
 from ..features.panel import build_features
 from ..features.volatility.estimators import ewma_volatility, log_returns, parkinson, realised_volatility
@@ -25,6 +26,10 @@ HAR_HOURS = (6, 24, 168, 720)
 EWMA_HOURS = (3, 12, 48)
 FOLDS = 3
 MOST_ROWS = 80_000
+LEAF_ROWS_AN_HOUR = 100
+"""A leaf of the learned scale holds as many rows for each hour of the horizon: windows of a day overlap."""
+BASE = "log_scale_base"
+Learned = tuple[LearnedScale, ...]
 
 
 class ScaleForecaster:
@@ -46,7 +51,7 @@ class ScaleForecaster:
         inputs = ScaleInputs(data, frame, self.horizons)
         pool = [inputs, *_spot_inputs(data, self.horizons)]
         edges = np.linspace(first_bar, last_bar, FOLDS + 1).astype(int)
-        self.names_ = inputs.names
+        self.names_ = (*inputs.names, BASE)
         self.har_, self.harq_, self.learned_, self.folds_ = {}, {}, {}, {}
         for horizon in self.horizons:
             target = scale_target(data, horizon)
@@ -57,9 +62,10 @@ class ScaleForecaster:
             self.har_[horizon] = HarScale().fit(flat, target[bars].ravel(), inputs.har_names)
             self.harq_[horizon] = HarqScale().fit(realised_measures(data, bars), target[bars].ravel())
             rows = ScaleRows.joined([self._rows(m, horizon, first_bar, _open_of(data, last_bar)) for m in pool])
-            self.learned_[horizon] = self._learn(rows)
+            leaf_rows = LEAF_ROWS_AN_HOUR * max(1, round(horizon * data.bar_hours))
+            self.learned_[horizon] = self._learn(rows, leaf_rows)
             self.folds_[horizon] = [
-                (int(a), int(b), self._learn(rows.outside(_open_of(data, a), _open_of(data, b))))
+                (int(a), int(b), self._learn(rows.outside(_open_of(data, a), _open_of(data, b)), leaf_rows))
                 for a, b in zip(edges[:-1], edges[1:], strict=True)
             ]
         return self
@@ -71,17 +77,30 @@ class ScaleForecaster:
         bars = np.arange(first_bar, last - horizon + 1)
         bars = bars[:: max(1, len(bars) * len(data.symbols) // MOST_ROWS)]
         opens = np.repeat(data.times[bars], len(data.symbols))
+        base = self._base(inputs, horizon)
         return ScaleRows(
-            _flat(inputs.learned_columns(horizon, self.names_), bars),
-            self._base(inputs, horizon)[bars].ravel(),
+            _flat(inputs.learned_columns(horizon, self.names_, base), bars),
+            base[bars].ravel(),
             scale_target(data, horizon)[bars].ravel(),
             opens,
             opens + horizon * data.history.step,
         )
 
-    def _learn(self, rows: ScaleRows) -> LearnedScale:
-        model = LearnedScale(self.rounds, self.seed, self.threads)
-        return model.fit(rows.features, rows.base, rows.target, self.names_)
+    def _learn(self, rows: ScaleRows, leaf_rows: int) -> Learned:
+        """One model that sees levels, and one that sees all relative to them; their mean is the learned scale."""
+        return tuple(
+            LearnedScale(self.rounds, self.seed, self.threads, leaf_rows).fit(
+                columns, rows.base, rows.target, self.names_
+            )
+            for columns in self._views(rows.features)
+        )
+
+    def _views(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return features, relative_to_level(features, self.names_)
+
+    def _predicted(self, models: Learned, features: FloatArray, base: FloatArray) -> FloatArray:
+        said = [model.predict(x, base) for model, x in zip(models, self._views(features), strict=True)]
+        return np.asarray(np.mean(said, axis=0))
 
     def _base(self, inputs: ScaleInputs, horizon: int) -> FloatArray:
         """What the trees start from: HARQ, which beat the plain autoregression under them (docs/experiments.md)."""
@@ -105,16 +124,16 @@ class ScaleForecaster:
         for k, horizon in enumerate(self.horizons):
             base = self._base(inputs, horizon)
             har[:, :, k] = self._har(inputs, horizon)
-            features = inputs.learned_columns(horizon, self.names_)
+            features = inputs.learned_columns(horizon, self.names_, base)
             for chosen, model in self._assignments(horizon, rows):
-                flat = model.predict(_flat(features, chosen), base[chosen].ravel())
+                flat = self._predicted(model, _flat(features, chosen), base[chosen].ravel())
                 learned[chosen, :, k] = flat.reshape(len(chosen), -1)
         blend = np.repeat(inputs.blend()[:, :, None], len(self.horizons), axis=2)
         logs = {"blend": blend, "har": har, "learned": learned}
         root = np.sqrt(np.array(self.horizons, dtype=np.float64))
         return {name: ScaleField(_by_series(data, np.exp(log) * root), self.horizons) for name, log in logs.items()}
 
-    def _assignments(self, horizon: int, rows: IntArray) -> list[tuple[IntArray, LearnedScale]]:
+    def _assignments(self, horizon: int, rows: IntArray) -> list[tuple[IntArray, Learned]]:
         folds = self.folds_.get(horizon, [])
         inside = [(rows[(rows >= a) & (rows < b)], model) for a, b, model in folds]
         rest = rows
@@ -125,8 +144,9 @@ class ScaleForecaster:
     def set_threads(self, threads: int) -> None:
         """Predict on this many threads; changes no result."""
         self.threads = threads
-        for model in self.learned_.values():
-            model.threads = threads
+        for models in self.learned_.values():
+            for model in models:
+                model.threads = threads
 
     def state(self) -> dict[str, Any]:
         """What `from_state` needs; without the folds."""
@@ -137,7 +157,7 @@ class ScaleForecaster:
             "names": list(self.names_),
             "har": {str(h): model.state() for h, model in self.har_.items()},
             "harq": {str(h): model.state() for h, model in self.harq_.items()},
-            "learned": {str(h): model.state() for h, model in self.learned_.items()},
+            "learned": {str(h): [model.state() for model in models] for h, models in self.learned_.items()},
         }
 
     @classmethod
@@ -147,7 +167,9 @@ class ScaleForecaster:
         model.names_ = tuple(state["names"])
         model.har_ = {int(h): HarScale.from_state(s) for h, s in state["har"].items()}
         model.harq_ = {int(h): HarqScale.from_state(s) for h, s in state["harq"].items()}
-        model.learned_ = {int(h): LearnedScale.from_state(s) for h, s in state["learned"].items()}
+        model.learned_ = {
+            int(h): tuple(LearnedScale.from_state(s) for s in pair) for h, pair in state["learned"].items()
+        }
         model.folds_ = {}
         return model
 
@@ -195,15 +217,22 @@ class ScaleInputs:
         logs = [_known(_safe_log(realised_volatility(returns, self._bars(hours)))) for hours in BLEND_HOURS]
         return blended_log_scale(np.stack(logs, axis=2))
 
-    def learned_columns(self, horizon: int, names: Sequence[str]) -> FloatArray:
-        """Features and the seasonal level of the coming bars by name, (n_bars + 1, n_symbols, k); NaN if not there."""
+    def learned_columns(self, horizon: int, names: Sequence[str], base: FloatArray) -> FloatArray:
+        """What the learned scale is fed, by name, (n_bars + 1, n_symbols, k); NaN if not there.
+
+        The panel, the usual level of the coming bars, and `base`, what the trees start from.
+        """
         high, low = self.data.mark("high"), self.data.mark("low")
         deviation = _safe_log(parkinson(high, low, 1)) - _safe_log(parkinson(high, low, self._bars(168)))
         day, week = int(DAY / self.data.history.step), int(WEEK / self.data.history.step)
         ahead = min(horizon, day) if day else horizon
-        seasons = [season_ahead(deviation, ahead, day, 28), season_ahead(deviation, min(horizon, week), week, 12)]
-        columns = np.concatenate((self._features, np.stack(seasons, axis=2), self._missing), axis=2)
-        place = {name: k for k, name in enumerate(self.names)}
+        added = [
+            season_ahead(deviation, ahead, day, 28),
+            season_ahead(deviation, min(horizon, week), week, 12),
+            base,
+        ]
+        columns = np.concatenate((self._features, np.stack(added, axis=2), self._missing), axis=2)
+        place = {name: k for k, name in enumerate((*self.names, BASE))}
         return columns[:, :, [place.get(name, -1) for name in names]]
 
     def _bars(self, hours: float) -> int:

@@ -136,7 +136,7 @@ class Scorer:
         """What is known of the pools of a book."""
         bars = np.full(len(book), self.bar)
         sample = sample_of(self.view, book, bars, self.rules, self.model.horizons, self.risk)
-        return with_columns(sample, self.model.lightgbm_.columns)
+        return with_columns(sample, self.model.columns_)
 
     def predict(self, book: AccountBook) -> dict[str, FloatArray]:
         """Probabilities of every model, by name, and "forecast": the hybrid, or fhs where that is fallen back to.
@@ -216,7 +216,7 @@ def with_columns(sample: AccountSample, names: tuple[str, ...]) -> AccountSample
 
 def missing_columns(model: LiquidationForecaster, view: MarketView) -> list[str]:
     """Market features the model was fitted with and this market does not have."""
-    fitted = [name.removeprefix("leg_") for name in model.lightgbm_.columns if name.startswith("leg_")]
+    fitted = [name.removeprefix("leg_") for name in model.columns_ if name.startswith("leg_")]
     return [name for name in fitted if name not in view.frame.names]
 
 
