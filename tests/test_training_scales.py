@@ -7,7 +7,7 @@ import pytest
 import small_market as small
 from sklearn.linear_model import LinearRegression
 
-from margincast.features.levels import LEVEL
+from margincast.features.levels import LEVEL, LOGS, MOVES, relative_to_level
 from margincast.features.market_data import MarketData
 from margincast.riskcore.errors import InputError
 from margincast.training import scales
@@ -119,6 +119,32 @@ def test_the_trees_start_from_harq(forecaster):
     base = forecaster._base(ScaleInputs(view.data, view.frame, HORIZONS), 6)
     harq = StructuralScales(HORIZONS).fit(view.data, FIRST, LAST).fields(view.data)["harq"].sigma[:, :, 1]
     assert np.array_equal(np.exp(base) * np.sqrt(6), harq, equal_nan=True)
+
+
+def test_leaves_hold_more_rows_the_longer_windows_overlap(forecaster):
+    for horizon, least in ((1, 100), (6, 600)):
+        for model in forecaster.state()["learned"][str(horizon)]:
+            lines = [line for line in model["booster"].splitlines() if line.startswith("leaf_count=")]
+            counts = [int(count) for line in lines for count in line.removeprefix("leaf_count=").split()]
+            assert len(lines) == 10 and least <= min(counts) < 6 * least
+
+
+def test_the_learned_scale_is_the_mean_of_one_that_sees_levels_and_one_that_does_not(forecaster, fields):
+    """A series told to be e times as volatile: the relative half of the trees says the same of it, e times as high."""
+    view, bar = small.view(), LAST + 100
+    inputs = ScaleInputs(view.data, view.frame, HORIZONS)
+    base, names = forecaster._base(inputs, 6), forecaster.names_
+    features = inputs.learned_columns(6, names, base)[bar]
+    level, relative = forecaster.learned_[6]
+    halves = [level.predict(features, base[bar]), relative.predict(relative_to_level(features, names), base[bar])]
+    assert fields["learned"].sigma[bar, :, 1] == pytest.approx(np.exp(np.mean(halves, axis=0)) * np.sqrt(6), rel=1e-12)
+    wilder = np.array(features)
+    for k, name in enumerate(names):
+        wilder[:, k] = wilder[:, k] + 1 if name.startswith(LOGS) else wilder[:, k]
+        wilder[:, k] = wilder[:, k] * np.e if name.startswith(MOVES) else wilder[:, k]
+    said = relative.predict(relative_to_level(wilder, names), base[bar] + 1)
+    assert said == pytest.approx(halves[1] + 1, rel=1e-12)
+    assert not np.allclose(level.predict(wilder, base[bar] + 1), halves[0] + 1, atol=1e-6)
 
 
 def with_spot(spot: MarketData) -> MarketData:
