@@ -26,7 +26,7 @@ from margincast.models.severity import severity_of
 from margincast.riskcore.accounts import AccountBook
 from margincast.riskcore.errors import InputError
 from margincast.riskcore.exposure import linearise_at
-from margincast.riskcore.first_passage import GAP, first_passage
+from margincast.riskcore.first_passage import first_passage
 from margincast.riskcore.instruments import INVERSE, LINEAR, InstrumentTable
 from margincast.riskcore.margin import evaluate
 from margincast.riskcore.market import MarketHistory, MarketState
@@ -34,6 +34,7 @@ from margincast.riskcore.options.option_holdings import OptionHoldings, evaluate
 from margincast.riskcore.options.option_table import OptionTable
 from margincast.riskcore.options.passage import OptionSeries, option_first_passage
 from margincast.riskcore.options.short_option import load_short_option_rules
+from margincast.riskcore.passage_kernel import GAP
 from margincast.riskcore.portfolio.contracts import PositionBook, contract_prices, contracts_of_instruments
 from margincast.riskcore.portfolio.portfolio_rule import PortfolioRule, UnitRule
 from margincast.riskcore.portfolio.risk_arrays import risk_arrays

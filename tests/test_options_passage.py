@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from margincast.riskcore.accounts import AccountBook
 from margincast.riskcore.errors import InputError
-from margincast.riskcore.first_passage import BREACHED, GAP, first_passage
+from margincast.riskcore.first_passage import first_passage
 from margincast.riskcore.instruments import InstrumentTable
 from margincast.riskcore.margin import evaluate
 from margincast.riskcore.market import MarketHistory, MarketState
@@ -19,6 +19,7 @@ from margincast.riskcore.options.option_table import OptionTable
 from margincast.riskcore.options.passage import OptionSeries, option_first_passage
 from margincast.riskcore.options.passage_kernel import OptionLegs, leg_bound, leg_headroom
 from margincast.riskcore.options.short_option import ShortOptionRules, ShortRate, load_short_option_rules
+from margincast.riskcore.passage_kernel import BREACHED, GAP
 from margincast.riskcore.price_pyramid import build_pyramid
 from margincast.riskcore.rulebook import HaircutSchedule, RateSchedule, RuleBook
 

@@ -421,9 +421,7 @@ class _Silent:
     """A forecaster that says nothing, in place of a fitted one."""
 
     horizons = (1, 4, 24)
-
-    class lightgbm_:
-        columns = ("distance_ewma",)
+    columns_ = ("distance_ewma",)
 
     class scales_:
         @staticmethod
