@@ -270,3 +270,12 @@ def test_a_market_with_fewer_coins_gives_the_same_simulated_probabilities(tmp_pa
     for name in ("fhs", "climatology", "ewma_reflection"):
         assert said[name] == pytest.approx(honest[name][without], rel=1e-6), name
     assert np.isfinite(said["hybrid"]).all()
+
+
+def test_a_fitted_forecaster_forecasts_as_the_stored_one_at_bars_of_its_training_too():
+    """On another market the same bar numbers are other times: no fold may answer for them."""
+    view, bars = small.view(), np.arange(50 * 24, 52 * 24)
+    model = fit_forecaster(view, small.RULES, PLAN, *training_bars(PLAN, view.history, 24), (1, 24))
+    stored = LiquidationForecaster.from_state(model.state())
+    one, other = (m.scales_.fields(view.data, view.frame, bars)["learned"].sigma[bars] for m in (model, stored))
+    assert np.isfinite(one).any() and one.tobytes() == other.tobytes()

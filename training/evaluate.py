@@ -158,8 +158,6 @@ def forecast_split(view: MarketView, rules: RuleBook, plan: Plan, split: Split, 
         spec=split.test_population,
     )
     require_unseen(trained, data)
-    # the folds are for the rows learned from: tested bars were left out, even where they lie among those
-    model.scales_.folds_ = {}
     fields = model.scales_.fields(view.data, view.frame, data.sample.bar)
     said = model.predict(data.sample, fields, view.data)
     return Tested(model, data, {name: said[name] for name in NAMES})

@@ -112,6 +112,7 @@ def _fit_structure(
     for name, scale in STRUCTURAL.items():
         simulation = FilteredHistorical(threads=plan.threads)
         model.historical_[name] = simulation.fit(view.history, fields[scale], first_bar, last_bar)
+    model.scales_.folds_ = {}  # they know bars by number: on another market they would stand in for the whole
     return fields
 
 
