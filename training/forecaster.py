@@ -63,7 +63,7 @@ class LiquidationForecaster:
         self.scales_: ScaleForecaster
         self.historical_: dict[str, FilteredHistorical] = {}
         self.climatology_: Climatology
-        self.columns_: tuple[str, ...] = ()
+        self.columns_: tuple[str, ...]
         self.baselines_: StructuralModels
         self.stack_: list[StructuralLogit] = []
         self.lightgbm_: AccountBooster
