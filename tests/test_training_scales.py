@@ -123,7 +123,7 @@ def test_the_trees_start_from_harq(forecaster):
 
 def test_leaves_hold_more_rows_the_longer_windows_overlap(forecaster):
     for horizon, least in ((1, 100), (6, 600)):
-        for model in forecaster.state()["learned"][str(horizon)]:
+        for model in forecaster.state()["learned"][str(horizon)]["models"]:
             lines = [line for line in model["booster"].splitlines() if line.startswith("leaf_count=")]
             counts = [int(count) for line in lines for count in line.removeprefix("leaf_count=").split()]
             assert len(lines) == 10 and least <= min(counts) < 6 * least
@@ -133,9 +133,9 @@ def test_the_learned_scale_is_the_mean_of_one_that_sees_levels_and_one_that_does
     """A series told to be e times as volatile: the relative half of the trees says the same of it, e times as high."""
     view, bar = small.view(), LAST + 100
     inputs = ScaleInputs(view.data, view.frame, HORIZONS)
-    base, names = forecaster._base(inputs, 6), forecaster.names_
+    pair, base = forecaster.learned_[6], forecaster._base(inputs, 6)
+    names, (level, relative) = pair.names_, pair.models
     features = inputs.learned_columns(6, names, base)[bar]
-    level, relative = forecaster.learned_[6]
     halves = [level.predict(features, base[bar]), relative.predict(relative_to_level(features, names), base[bar])]
     assert fields["learned"].sigma[bar, :, 1] == pytest.approx(np.exp(np.mean(halves, axis=0)) * np.sqrt(6), rel=1e-12)
     wilder = np.array(features)

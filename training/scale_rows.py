@@ -15,14 +15,13 @@ class ScaleRows:
 
     Parameters
     ----------
-    features, base, target
-        Features, shape (n, k), the autoregression's log scale and what the log scale was, each (n,).
+    features, target
+        Features, shape (n, k), and what the log scale was, (n,).
     opens, ends
         Instant of the forecast and end of what it forecasts.
     """
 
     features: FloatArray
-    base: FloatArray
     target: FloatArray
     opens: TimeArray
     ends: TimeArray
@@ -33,14 +32,13 @@ class ScaleRows:
 
     def take(self, rows: IntArray) -> ScaleRows:
         """These rows."""
-        return ScaleRows(self.features[rows], self.base[rows], self.target[rows], self.opens[rows], self.ends[rows])
+        return ScaleRows(self.features[rows], self.target[rows], self.opens[rows], self.ends[rows])
 
     @classmethod
     def joined(cls, parts: list[ScaleRows]) -> ScaleRows:
         """The rows of several markets, one after the other."""
         return cls(
             np.concatenate([part.features for part in parts]),
-            np.concatenate([part.base for part in parts]),
             np.concatenate([part.target for part in parts]),
             np.concatenate([part.opens for part in parts]),
             np.concatenate([part.ends for part in parts]),

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from ..features.frame import FeatureFrame
-from ..features.levels import relative_to_level
 from ..features.market_data import MarketData
 from ..features.panel import build_features
 from ..features.volatility.estimators import ewma_volatility, log_returns, parkinson, realised_volatility
 from ..features.volatility.season_ahead import DAY, WEEK, season_ahead
 from ..models.harq_scale import HarqScale, RealisedMeasures
 from ..models.sample import ScaleField
-from ..models.scale import HarScale, LearnedScale, blended_log_scale
+from ..models.scale import HarScale, blended_log_scale
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.errors import InputError
 from .realised_measures import SMALLEST, realised_measures
+from .scale_pair import BASE, ScalePair
 from .scale_rows import ScaleRows
 
 BLEND_HOURS = (6, 24, 720)
@@ -28,8 +28,6 @@ FOLDS = 3
 MOST_ROWS = 80_000
 LEAF_ROWS_AN_HOUR = 100
 """A leaf of the learned scale holds as many rows for each hour of the horizon: windows of a day overlap."""
-BASE = "log_scale_base"
-Learned = tuple[LearnedScale, ...]
 
 
 class ScaleForecaster:
@@ -51,7 +49,7 @@ class ScaleForecaster:
         inputs = ScaleInputs(data, frame, self.horizons)
         pool = [inputs, *_spot_inputs(data, self.horizons)]
         edges = np.linspace(first_bar, last_bar, FOLDS + 1).astype(int)
-        self.names_ = (*inputs.names, BASE)
+        names = (*inputs.names, BASE)
         self.har_, self.harq_, self.learned_, self.folds_ = {}, {}, {}, {}
         for horizon in self.horizons:
             target = scale_target(data, horizon)
@@ -61,46 +59,33 @@ class ScaleForecaster:
             flat = _flat(inputs.har_columns(), bars)
             self.har_[horizon] = HarScale().fit(flat, target[bars].ravel(), inputs.har_names)
             self.harq_[horizon] = HarqScale().fit(realised_measures(data, bars), target[bars].ravel())
-            rows = ScaleRows.joined([self._rows(m, horizon, first_bar, _open_of(data, last_bar)) for m in pool])
+            rows = ScaleRows.joined([self._rows(m, names, horizon, first_bar, _open_of(data, last_bar)) for m in pool])
             leaf_rows = LEAF_ROWS_AN_HOUR * max(1, round(horizon * data.bar_hours))
-            self.learned_[horizon] = self._learn(rows, leaf_rows)
+            self.learned_[horizon] = self._learned(rows, names, leaf_rows)
             self.folds_[horizon] = [
-                (int(a), int(b), self._learn(rows.outside(_open_of(data, a), _open_of(data, b)), leaf_rows))
+                (int(a), int(b), self._learned(rows.outside(_open_of(data, a), _open_of(data, b)), names, leaf_rows))
                 for a, b in zip(edges[:-1], edges[1:], strict=True)
             ]
         return self
 
-    def _rows(self, inputs: ScaleInputs, horizon: int, first_bar: int, until: np.datetime64) -> ScaleRows:
+    def _rows(
+        self, inputs: ScaleInputs, names: Sequence[str], horizon: int, first_bar: int, until: np.datetime64
+    ) -> ScaleRows:
         """Rows of a market that open from `first_bar` on and have ended by `until`, thinned evenly to MOST_ROWS."""
         data = inputs.data
         last = int(np.searchsorted(data.times, until))
         bars = np.arange(first_bar, last - horizon + 1)
         bars = bars[:: max(1, len(bars) * len(data.symbols) // MOST_ROWS)]
         opens = np.repeat(data.times[bars], len(data.symbols))
-        base = self._base(inputs, horizon)
         return ScaleRows(
-            _flat(inputs.learned_columns(horizon, self.names_, base), bars),
-            base[bars].ravel(),
+            _flat(inputs.learned_columns(horizon, names, self._base(inputs, horizon)), bars),
             scale_target(data, horizon)[bars].ravel(),
             opens,
             opens + horizon * data.history.step,
         )
 
-    def _learn(self, rows: ScaleRows, leaf_rows: int) -> Learned:
-        """One model that sees levels, and one that sees all relative to them; their mean is the learned scale."""
-        return tuple(
-            LearnedScale(self.rounds, self.seed, self.threads, leaf_rows).fit(
-                columns, rows.base, rows.target, self.names_
-            )
-            for columns in self._views(rows.features)
-        )
-
-    def _views(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return features, relative_to_level(features, self.names_)
-
-    def _predicted(self, models: Learned, features: FloatArray, base: FloatArray) -> FloatArray:
-        said = [model.predict(x, base) for model, x in zip(models, self._views(features), strict=True)]
-        return np.asarray(np.mean(said, axis=0))
+    def _learned(self, rows: ScaleRows, names: Sequence[str], leaf_rows: int) -> ScalePair:
+        return ScalePair(self.rounds, self.seed, self.threads, leaf_rows).fit(rows.features, rows.target, names)
 
     def _base(self, inputs: ScaleInputs, horizon: int) -> FloatArray:
         """What the trees start from: HARQ, which beat the plain autoregression under them (docs/experiments.md)."""
@@ -122,18 +107,17 @@ class ScaleForecaster:
         shape = (len(data.history) + 1, len(data.symbols), len(self.horizons))
         har, learned = np.full(shape, np.nan), np.full(shape, np.nan)
         for k, horizon in enumerate(self.horizons):
-            base = self._base(inputs, horizon)
             har[:, :, k] = self._har(inputs, horizon)
-            features = inputs.learned_columns(horizon, self.names_, base)
+            names = self.learned_[horizon].names_
+            features = inputs.learned_columns(horizon, names, self._base(inputs, horizon))
             for chosen, model in self._assignments(horizon, rows):
-                flat = self._predicted(model, _flat(features, chosen), base[chosen].ravel())
-                learned[chosen, :, k] = flat.reshape(len(chosen), -1)
+                learned[chosen, :, k] = model.predict(_flat(features, chosen)).reshape(len(chosen), -1)
         blend = np.repeat(inputs.blend()[:, :, None], len(self.horizons), axis=2)
         logs = {"blend": blend, "har": har, "learned": learned}
         root = np.sqrt(np.array(self.horizons, dtype=np.float64))
         return {name: ScaleField(_by_series(data, np.exp(log) * root), self.horizons) for name, log in logs.items()}
 
-    def _assignments(self, horizon: int, rows: IntArray) -> list[tuple[IntArray, Learned]]:
+    def _assignments(self, horizon: int, rows: IntArray) -> list[tuple[IntArray, ScalePair]]:
         folds = self.folds_.get(horizon, [])
         inside = [(rows[(rows >= a) & (rows < b)], model) for a, b, model in folds]
         rest = rows
@@ -144,9 +128,8 @@ class ScaleForecaster:
     def set_threads(self, threads: int) -> None:
         """Predict on this many threads; changes no result."""
         self.threads = threads
-        for models in self.learned_.values():
-            for model in models:
-                model.threads = threads
+        for model in self.learned_.values():
+            model.set_threads(threads)
 
     def state(self) -> dict[str, Any]:
         """What `from_state` needs; without the folds."""
@@ -154,22 +137,18 @@ class ScaleForecaster:
             "horizons": list(self.horizons),
             "rounds": self.rounds,
             "seed": self.seed,
-            "names": list(self.names_),
             "har": {str(h): model.state() for h, model in self.har_.items()},
             "harq": {str(h): model.state() for h, model in self.harq_.items()},
-            "learned": {str(h): [model.state() for model in models] for h, models in self.learned_.items()},
+            "learned": {str(h): model.state() for h, model in self.learned_.items()},
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> ScaleForecaster:
         """The forecaster as it was when `state` was taken."""
         model = cls(tuple(state["horizons"]), int(state["rounds"]), int(state["seed"]))
-        model.names_ = tuple(state["names"])
         model.har_ = {int(h): HarScale.from_state(s) for h, s in state["har"].items()}
         model.harq_ = {int(h): HarqScale.from_state(s) for h, s in state["harq"].items()}
-        model.learned_ = {
-            int(h): tuple(LearnedScale.from_state(s) for s in pair) for h, pair in state["learned"].items()
-        }
+        model.learned_ = {int(h): ScalePair.from_state(s) for h, s in state["learned"].items()}
         model.folds_ = {}
         return model
 

@@ -15,7 +15,7 @@ from ..riskcore.errors import CorruptModelError
 from .atomic import folder_written_atomically
 
 MANIFEST = "manifest.json"
-FORMAT = 5
+FORMAT = 6
 LONG_TEXT = 2000
 
 
