@@ -9,10 +9,13 @@ from sklearn.linear_model import LinearRegression
 
 from margincast.features.levels import LEVEL, LOGS, MOVES, relative_to_level
 from margincast.features.market_data import MarketData
+from margincast.features.volatility.day_types import day_type_ahead
+from margincast.features.volatility.estimators import parkinson
 from margincast.riskcore.errors import InputError
 from margincast.training import scales
 from margincast.training.market_view import view_market
-from margincast.training.scales import FOLDS, ScaleForecaster, ScaleInputs, scale_target, usual_scale
+from margincast.training.scale_inputs import SEASONS, ScaleInputs, scale_target
+from margincast.training.scales import FOLDS, ScaleForecaster, usual_scale
 from margincast.training.structural_scales import StructuralScales
 
 FIRST, LAST = 31 * 24, 110 * 24
@@ -95,7 +98,7 @@ def test_the_usual_scale_is_thirty_days_of_returns():
 
 def test_the_autoregression_is_least_squares_on_its_columns_before_the_end(forecaster, fields):
     view = small.view()
-    inputs = ScaleInputs(view.data, view.frame, HORIZONS)
+    inputs = ScaleInputs(view.data, view.frame)
     columns, target, rows = inputs.har_columns(), scale_target(view.data, 6), np.arange(FIRST, LAST - 6 + 1)
     x, y = columns[rows].reshape(-1, columns.shape[2]), target[rows].ravel()
     known = np.isfinite(x).all(axis=1) & np.isfinite(y)
@@ -116,9 +119,25 @@ def test_nothing_after_the_last_bar_is_learned_from(forecaster):
 
 def test_the_trees_start_from_harq(forecaster):
     view = small.view()
-    base = forecaster._base(ScaleInputs(view.data, view.frame, HORIZONS), 6)
+    base = forecaster._base(ScaleInputs(view.data, view.frame), 6)
     harq = StructuralScales(HORIZONS).fit(view.data, FIRST, LAST).fields(view.data)["harq"].sigma[:, :, 1]
     assert np.array_equal(np.exp(base) * np.sqrt(6), harq, equal_nan=True)
+
+
+def test_the_season_of_a_days_type_is_told_of_less_than_a_day():
+    """Of the coin, and of the mean over all of them."""
+    view = small.view()
+    inputs, names = ScaleInputs(view.data, view.frame), SEASONS[2:]
+    base = np.zeros((len(view.data.history) + 1, len(view.data.symbols)))
+    high, low = view.data.mark("high"), view.data.mark("low")
+    ranges = np.log(parkinson(high, low, 1)) - np.log(parkinson(high, low, 168))
+    start, step = view.data.times[0], view.data.history.step
+    own, market = np.moveaxis(inputs.learned_columns(6, names, base), 2, 0)
+    np.testing.assert_allclose(own, day_type_ahead(ranges, start, step, 6, 26), rtol=0, atol=1e-12)
+    of_all = day_type_ahead(ranges.mean(axis=1, keepdims=True), start, step, 6, 26)
+    np.testing.assert_allclose(market, np.broadcast_to(of_all, market.shape), rtol=0, atol=1e-12)
+    assert np.isfinite(own[LAST]).all() and not np.allclose(own[LAST], market[LAST])
+    assert np.isnan(inputs.learned_columns(24, names, base)).all()
 
 
 def test_leaves_hold_more_rows_the_longer_windows_overlap(forecaster):
@@ -132,7 +151,7 @@ def test_leaves_hold_more_rows_the_longer_windows_overlap(forecaster):
 def test_the_learned_scale_is_the_mean_of_one_that_sees_levels_and_one_that_does_not(forecaster, fields):
     """A series told to be e times as volatile: the relative half of the trees says the same of it, e times as high."""
     view, bar = small.view(), LAST + 100
-    inputs = ScaleInputs(view.data, view.frame, HORIZONS)
+    inputs = ScaleInputs(view.data, view.frame)
     pair, base = forecaster.learned_[6], forecaster._base(inputs, 6)
     names, (level, relative) = pair.names_, pair.models
     features = inputs.learned_columns(6, names, base)[bar]

@@ -14,7 +14,7 @@ from margincast.riskcore.errors import InputError
 from margincast.training.dataset import Dataset, simulated_dataset
 from margincast.training.market_view import view_market
 from margincast.training.realised_measures import HARQ_HOURS, realised_measures
-from margincast.training.scales import scale_target
+from margincast.training.scale_inputs import scale_target
 from margincast.training.scores import log_losses
 from margincast.training.structural_models import STRUCTURAL_MODELS, StructuralModels, fit_structural_models
 from margincast.training.structural_scales import StructuralScales, log_range_variance

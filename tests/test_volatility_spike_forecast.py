@@ -22,7 +22,8 @@ from margincast.features.readers.folder import read_market_folder
 from margincast.models.spike import GRID, SpikeBooster, SpikeErrors
 from margincast.riskcore.errors import InputError
 from margincast.training.market_view import view_market
-from margincast.training.scales import ScaleForecaster, scale_target
+from margincast.training.scale_inputs import scale_target
+from margincast.training.scales import ScaleForecaster
 from margincast.training.volatility_spikes import (
     SpikeForecaster,
     SpikeRule,

@@ -31,7 +31,7 @@ ONLY_COMPARED = ("touch_366d", *STRUCTURAL_MODELS)
 """Baselines the hybrid does not need: forecast only where a whole market is given, for evaluations."""
 STACKED = ("fhs_learned", "fhs_har", "fhs")
 """Structural models whose log odds the stacked forecast is made of; the first is bent by BENDING."""
-HYBRID_WEIGHTS = {"stacked": 0.2, "correction": 0.5, "lightgbm": 0.3}
+HYBRID_WEIGHTS = {"stacked": 0.4, "correction": 0.4, "lightgbm": 0.2}
 """Weights of log odds in the hybrid, fixed in advance: picking the best member on a validation block was less safe."""
 
 

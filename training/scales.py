@@ -10,20 +10,17 @@ import numpy as np
 from ..features.frame import FeatureFrame
 from ..features.market_data import MarketData
 from ..features.panel import build_features
-from ..features.volatility.estimators import ewma_volatility, log_returns, parkinson, realised_volatility
-from ..features.volatility.season_ahead import DAY, WEEK, season_ahead
-from ..models.harq_scale import HarqScale, RealisedMeasures
+from ..features.volatility.estimators import log_returns, realised_volatility
+from ..models.harq_scale import HarqScale
 from ..models.sample import ScaleField
-from ..models.scale import HarScale, blended_log_scale
+from ..models.scale import HarScale
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.errors import InputError
 from .realised_measures import SMALLEST, realised_measures
+from .scale_inputs import BLEND_HOURS, ScaleInputs, scale_target
 from .scale_pair import BASE, ScalePair
 from .scale_rows import ScaleRows
 
-BLEND_HOURS = (6, 24, 720)
-HAR_HOURS = (6, 24, 168, 720)
-EWMA_HOURS = (3, 12, 48)
 FOLDS = 3
 MOST_ROWS = 80_000
 LEAF_ROWS_AN_HOUR = 100
@@ -46,8 +43,8 @@ class ScaleForecaster:
 
     def fit(self, data: MarketData, frame: FeatureFrame, first_bar: int, last_bar: int) -> ScaleForecaster:
         """Fit on forecasts made at bars from `first_bar` whose horizon has ended by `last_bar`."""
-        inputs = ScaleInputs(data, frame, self.horizons)
-        pool = [inputs, *_spot_inputs(data, self.horizons)]
+        inputs = ScaleInputs(data, frame)
+        pool = [inputs, *_spot_inputs(data)]
         edges = np.linspace(first_bar, last_bar, FOLDS + 1).astype(int)
         names = (*inputs.names, BASE)
         self.har_, self.harq_, self.learned_, self.folds_ = {}, {}, {}, {}
@@ -102,7 +99,7 @@ class ScaleForecaster:
         At bars of the fitting period the learned scale comes from the fold that had not seen them, if the folds are
         still there (they are not stored).
         """
-        inputs = ScaleInputs(data, frame, self.horizons)
+        inputs = ScaleInputs(data, frame)
         rows = np.arange(len(data.history) + 1) if bars is None else np.unique(bars)
         shape = (len(data.history) + 1, len(data.symbols), len(self.horizons))
         har, learned = np.full(shape, np.nan), np.full(shape, np.nan)
@@ -153,71 +150,6 @@ class ScaleForecaster:
         return model
 
 
-class ScaleInputs:
-    """What the scales are forecast from, row i as known at the open of bar i; log volatility per bar."""
-
-    def __init__(self, data: MarketData, frame: FeatureFrame, horizons: tuple[int, ...]) -> None:
-        self.data, self.frame = data, frame
-        self.names = (*frame.names, "season_day_ahead", "season_week_ahead")
-        self._features = np.full((len(data.history) + 1, len(data.symbols), len(frame.names)), np.nan)
-        self._features[frame.bars] = frame.values
-        self._missing = np.full((*self._features.shape[:2], 1), np.nan)
-        self._har: FloatArray | None = None
-        self._measures: RealisedMeasures | None = None
-
-    @property
-    def har_names(self) -> list[str]:
-        """Names of the autoregression's columns."""
-        both = [f"log_{kind}_{hours}h" for hours in HAR_HOURS for kind in ("realised", "parkinson")]
-        return both + [f"log_ewma_{hours}h" for hours in EWMA_HOURS]
-
-    def har_columns(self) -> FloatArray:
-        """Log volatilities over several windows, (n_bars + 1, n_symbols, k)."""
-        if self._har is None:
-            returns, high, low = log_returns(self.data.mark("close")), self.data.mark("high"), self.data.mark("low")
-            columns = []
-            for hours in HAR_HOURS:
-                window = self._bars(hours)
-                columns += [realised_volatility(returns, window), parkinson(high, low, window)]
-            ranges = parkinson(high, low, 1)
-            columns += [ewma_volatility(ranges, self._bars(hours)) for hours in EWMA_HOURS]
-            self._har = np.stack([_known(_safe_log(c)) for c in columns], axis=2)
-        return self._har
-
-    def measures(self) -> RealisedMeasures:
-        """What HARQ is computed from, one row a bar and symbol."""
-        if self._measures is None:
-            self._measures = realised_measures(self.data, np.arange(len(self.data.history) + 1))
-        return self._measures
-
-    def blend(self) -> FloatArray:
-        """Log of the equal-weight blend of realised variance over 6 h, 24 h and 30 d, (n_bars + 1, n_symbols)."""
-        returns = log_returns(self.data.mark("close"))
-        logs = [_known(_safe_log(realised_volatility(returns, self._bars(hours)))) for hours in BLEND_HOURS]
-        return blended_log_scale(np.stack(logs, axis=2))
-
-    def learned_columns(self, horizon: int, names: Sequence[str], base: FloatArray) -> FloatArray:
-        """What the learned scale is fed, by name, (n_bars + 1, n_symbols, k); NaN if not there.
-
-        The panel, the usual level of the coming bars, and `base`, what the trees start from.
-        """
-        high, low = self.data.mark("high"), self.data.mark("low")
-        deviation = _safe_log(parkinson(high, low, 1)) - _safe_log(parkinson(high, low, self._bars(168)))
-        day, week = int(DAY / self.data.history.step), int(WEEK / self.data.history.step)
-        ahead = min(horizon, day) if day else horizon
-        added = [
-            season_ahead(deviation, ahead, day, 28),
-            season_ahead(deviation, min(horizon, week), week, 12),
-            base,
-        ]
-        columns = np.concatenate((self._features, np.stack(added, axis=2), self._missing), axis=2)
-        place = {name: k for k, name in enumerate((*self.names, BASE))}
-        return columns[:, :, [place.get(name, -1) for name in names]]
-
-    def _bars(self, hours: float) -> int:
-        return max(2, round(hours / self.data.bar_hours))
-
-
 def usual_scale(data: MarketData, horizons: tuple[int, ...], bar: int) -> ScaleField:
     """The realised volatility of the last 30 days over each horizon, at one bar only (NaN at the others)."""
     window = max(2, round(BLEND_HOURS[-1] / data.bar_hours))
@@ -227,33 +159,16 @@ def usual_scale(data: MarketData, horizons: tuple[int, ...], bar: int) -> ScaleF
     return ScaleField(_by_series(data, sigma), horizons)
 
 
-def scale_target(data: MarketData, horizon: int) -> FloatArray:
-    """Log of the root mean Parkinson variance over bars i .. i + horizon - 1, (n_bars + 1, n_symbols)."""
-    variance = parkinson(data.mark("high"), data.mark("low"), horizon)
-    out = np.full((len(variance) + 1, variance.shape[1]), np.nan)
-    out[: max(len(variance) - horizon + 1, 0)] = _safe_log(variance[horizon - 1 :])
-    return out
-
-
-def _safe_log(volatility: FloatArray) -> FloatArray:
-    return np.log(np.maximum(volatility, SMALLEST))
-
-
-def _known(values: FloatArray) -> FloatArray:
-    """Row k of `values`, known at the close of bar k, moved to row k + 1: the open of the next bar."""
-    return np.vstack((np.full((1, values.shape[1]), np.nan), values))
-
-
 def _flat(columns: FloatArray, rows: IntArray) -> FloatArray:
     return np.ascontiguousarray(columns[rows].reshape(-1, columns.shape[2]))
 
 
-def _spot_inputs(data: MarketData, horizons: tuple[int, ...]) -> list[ScaleInputs]:
+def _spot_inputs(data: MarketData) -> list[ScaleInputs]:
     """What the spot markets' scales are forecast from, where there are such bars of the same length."""
     spot = data.spot_market
     if spot is None or spot.history.step != data.history.step:
         return []
-    return [ScaleInputs(spot, build_features(spot), horizons)]
+    return [ScaleInputs(spot, build_features(spot))]
 
 
 def _open_of(data: MarketData, bar: int) -> np.datetime64:

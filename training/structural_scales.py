@@ -15,7 +15,7 @@ from ..models.sample import ScaleField
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.errors import InputError
 from .realised_measures import realised_measures
-from .scales import scale_target
+from .scale_inputs import scale_target
 
 
 class StructuralScales:

@@ -21,7 +21,8 @@ from ..models.spike import SpikeBooster, SpikeErrors
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.errors import InputError
 from .market_view import MarketView
-from .scales import ScaleForecaster, scale_target
+from .scale_inputs import scale_target
+from .scales import ScaleForecaster
 from .scores import DayBlocks, Skill, auc_within_strata, expected_calibration_error, log_losses
 
 USUAL_DAYS, QUANTILE_DAYS = 30, 365
