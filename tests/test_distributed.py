@@ -19,7 +19,7 @@ from margincast.training.account_features import DIRECTIONS
 from margincast.training.account_partitions import account_partitions, joined_datasets
 from margincast.training.booster_rows import BoosterRows
 from margincast.training.cluster import dask_cluster, usual_partitions
-from margincast.training.dataset import labelled_dataset, simulated_dataset
+from margincast.training.dataset import labelled_dataset, simulated_before, simulated_dataset
 from margincast.training.distributed import distributed_dataset, labelled_partitions
 from margincast.training.distributed_boosting import fit_account_booster, scattered_rows
 from margincast.training.distributed_features import bar_blocks, distributed_features
@@ -70,7 +70,8 @@ def test_labels_and_features_are_those_of_one_machine(cluster, partitions):
 def test_each_workplace_gives_the_same_rows(cluster, place):
     settings = {"accounts": 400, "first_bar": FIRST, "last_bar": len(small_market.data().history), "seed": 5}
     chosen = OverCluster(cluster) if place == "over the cluster" else ThisMachine()
-    same_rows(chosen.dataset(small_market.view(), RULES, HORIZONS, **settings, threads=1), small_market.dataset())
+    drawn = simulated_before(small_market.view(), RULES, HORIZONS, **settings)
+    same_rows(chosen.labelled(small_market.view(), RULES, HORIZONS, drawn, threads=1), small_market.dataset())
 
 
 def test_accounts_of_ones_own_are_labelled_in_partitions_too(cluster):

@@ -11,7 +11,7 @@ import small_market as small
 from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import CorruptModelError, InputError
 from margincast.riskcore.what_if import with_deposit
-from margincast.training import evaluate, fit, workplace
+from margincast.training import evaluate, fit
 from margincast.training.dataset import sample_of, simulated_dataset
 from margincast.training.evaluate import evaluate_market
 from margincast.training.fit import fit_forecaster
@@ -22,6 +22,7 @@ from margincast.training.plan import training_bars
 from margincast.training.score import with_columns
 from margincast.training.scores import log_losses
 from margincast.training.store import MANIFEST, load_state, save_state
+from margincast.training.workplace import ThisMachine
 
 PLAN = small.plan(rounds=3)
 
@@ -157,16 +158,17 @@ def test_the_forecasts_separate_and_the_hybrid_keeps_up_with_simulation():
 # -- leakage ------------------------------------------------------------------------------------------------------
 
 
-def test_shuffled_outcomes_teach_nothing(monkeypatch):
-    """What the boosters say has no skill on outcomes shuffled alike."""
-
-    def shuffled(*arguments, **settings):
-        data = simulated_dataset(*arguments, **settings)
+class _Shuffling(ThisMachine):
+    def labelled(self, *arguments, **settings):
+        data = super().labelled(*arguments, **settings)
         return replace(data, breached=np.random.default_rng(0).permutation(data.breached))
 
-    monkeypatch.setattr(workplace, "simulated_dataset", shuffled)
+
+def test_shuffled_outcomes_teach_nothing():
+    """What the boosters say has no skill on outcomes shuffled alike."""
     view, plan = small.view(), replace(PLAN, accounts=2500)
-    model = fit_forecaster(view, small.RULES, plan, *training_bars(plan, view.history, 24), small.HORIZONS)
+    bars = training_bars(plan, view.history, 24)
+    model = fit_forecaster(view, small.RULES, plan, *bars, small.HORIZONS, _Shuffling())
     tested = small.dataset()
     outcome = np.random.default_rng(1).permutation(tested.breached)
     said = model.lightgbm_.predict(tested.sample)

@@ -23,7 +23,7 @@ from ..models.structural_logit import StructuralLogit
 from ..riskcore.arrays import FloatArray, IntArray
 from ..riskcore.rulebook import RuleBook
 from .account_features import BENDING, DIRECTIONS, boosted_columns, structural_directions
-from .dataset import Dataset
+from .dataset import Dataset, simulated_before
 from .forecaster import (
     STACKED,
     STRUCTURAL,
@@ -73,16 +73,11 @@ def fit_forecaster(
     horizon left out between); then the boosters are refitted on the whole.
     """
     place = ThisMachine() if place is None else place
-    data = place.dataset(
-        view,
-        rules,
-        horizons,
-        accounts=accounts_to_train_on(plan, (first_bar, last_bar), view.history.step),
-        first_bar=first_bar,
-        last_bar=last_bar,
-        seed=plan.seed,
-        threads=plan.threads,
+    count = accounts_to_train_on(plan, (first_bar, last_bar), view.history.step)
+    drawn = simulated_before(
+        view, rules, horizons, accounts=count, first_bar=first_bar, last_bar=last_bar, seed=plan.seed
     )
+    data = place.labelled(view, rules, horizons, drawn, threads=plan.threads)
     return fit_on_accounts(view, plan, data, first_bar, last_bar, place)
 
 

@@ -8,30 +8,23 @@ from ..models.account_boosting import AccountBooster
 from ..models.sample import AccountSample
 from ..riskcore.arrays import FloatArray
 from ..riskcore.rulebook import RuleBook
+from .account_partitions import joined_datasets
 from .booster_rows import booster_rows
 from .cluster import Cluster
-from .dataset import Dataset, simulated_dataset
-from .distributed import distributed_dataset
+from .dataset import Dataset, labelled_dataset
+from .distributed import labelled_partitions
 from .distributed_boosting import fit_account_booster, scattered_rows
 from .market_view import MarketView
+from .population import Population
 
 
 class Workplace(Protocol):
     """What fitting a forecaster asks of where it is done."""
 
-    def dataset(
-        self,
-        view: MarketView,
-        rules: RuleBook,
-        horizons: tuple[int, ...],
-        *,
-        accounts: int,
-        first_bar: int,
-        last_bar: int,
-        seed: int,
-        threads: int,
+    def labelled(
+        self, view: MarketView, rules: RuleBook, horizons: tuple[int, ...], drawn: Population, *, threads: int
     ) -> Dataset:
-        """See `simulated_dataset`; the same rows, bit for bit, wherever it is done."""
+        """See `labelled_dataset`; the same rows, bit for bit, wherever it is done."""
         ...
 
     def fitted(
@@ -44,29 +37,11 @@ class Workplace(Protocol):
 class ThisMachine:
     """The default: the same inputs give the same bytes."""
 
-    def dataset(
-        self,
-        view: MarketView,
-        rules: RuleBook,
-        horizons: tuple[int, ...],
-        *,
-        accounts: int,
-        first_bar: int,
-        last_bar: int,
-        seed: int,
-        threads: int,
+    def labelled(
+        self, view: MarketView, rules: RuleBook, horizons: tuple[int, ...], drawn: Population, *, threads: int
     ) -> Dataset:
-        """See `simulated_dataset`."""
-        return simulated_dataset(
-            view,
-            rules,
-            horizons,
-            accounts=accounts,
-            first_bar=first_bar,
-            last_bar=last_bar,
-            seed=seed,
-            threads=threads,
-        )
+        """See `labelled_dataset`."""
+        return labelled_dataset(view, rules, horizons, drawn.book, drawn.bar, threads=threads)
 
     def fitted(
         self, model: AccountBooster, sample: AccountSample, breached: FloatArray, offset: FloatArray | None
@@ -87,29 +62,12 @@ class OverCluster:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
 
-    def dataset(
-        self,
-        view: MarketView,
-        rules: RuleBook,
-        horizons: tuple[int, ...],
-        *,
-        accounts: int,
-        first_bar: int,
-        last_bar: int,
-        seed: int,
-        threads: int,
+    def labelled(
+        self, view: MarketView, rules: RuleBook, horizons: tuple[int, ...], drawn: Population, *, threads: int
     ) -> Dataset:
-        """See `distributed_dataset`; a worker uses one thread a partition, whatever `threads`."""
-        return distributed_dataset(
-            self.cluster,
-            view,
-            rules,
-            horizons,
-            accounts=accounts,
-            first_bar=first_bar,
-            last_bar=last_bar,
-            seed=seed,
-        )
+        """See `labelled_partitions`; a worker uses one thread a partition, whatever `threads`."""
+        parts = labelled_partitions(self.cluster, view, rules, horizons, drawn.book, drawn.bar)
+        return joined_datasets(self.cluster.gather(parts))
 
     def fitted(
         self, model: AccountBooster, sample: AccountSample, breached: FloatArray, offset: FloatArray | None
