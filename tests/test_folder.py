@@ -204,6 +204,21 @@ def test_bad_bars_and_stale_marks_are_counted(tmp_path):
     assert "5 stale bars" in data.report.lines()[2]
 
 
+def test_a_mark_far_from_last_prices_is_said_with_its_worst_bar(tmp_path):
+    mark = perp().drop(columns="volume")
+    eth = mark["symbol"] == "ETH"
+    last = mark.loc[eth].set_index("timestamp")
+    at = [START + pd.Timedelta(hours=h) for h in (3, 9)]
+    mark.loc[eth & (mark["timestamp"] == at[0]), "low"] = last.loc[at[0], "low"] / 1.2
+    mark.loc[eth & (mark["timestamp"] == at[1]), "high"] = last.loc[at[1], "high"] * 10
+    fair = eth & (mark["timestamp"] == START + pd.Timedelta(hours=20))
+    mark.loc[fair, "high"] *= 1.09
+    report = read_market_folder(folder_of(tmp_path, mark=mark)).report.table("mark")
+    ratio = f"high {10 * last.loc[at[1], 'high']:g}, last {last.loc[at[1], 'high']:g}"
+    worst = f"{at[1]:%Y-%m-%dT%H:%M:%S} ({ratio})"
+    assert report.notes == (f"ETH: the mark is more than 10% outside of last prices in 2 bars, most at {worst}",)
+
+
 def test_market_json_says_that_a_market_is_simulated(tmp_path):
     (tmp_path / "market.json").write_text(json.dumps({"simulated": True, "seed": 4}))
     data = read_market_folder(folder_of(tmp_path))

@@ -137,8 +137,7 @@ def _lay_out(tables: Tables, grid: BarGrid, symbols: tuple[str, ...], max_gap: i
     flow = tuple(column for column in FLOW_COLUMNS if column in tables["perp"].frame)
     laid = {"perp": lay_bars(tables["perp"], grid, symbols, (*BAR_COLUMNS, *flow), max_gap)}
     if "mark" in tables:
-        last = laid["perp"].columns["close"]
-        laid["mark"] = lay_bars(tables["mark"], grid, symbols, PRICES, max_gap, last)
+        laid["mark"] = lay_bars(tables["mark"], grid, symbols, PRICES, max_gap, laid["perp"].columns)
     if "spot" in tables:
         spot = named_by_coin(tables["spot"], symbols, BASE)
         laid["spot"] = lay_bars(spot, grid, symbols, ("close",), max_gap)

@@ -12,7 +12,7 @@ from ...riskcore.arrays import FloatArray, IntArray
 from .grid import BarGrid, nanoseconds, placed, require_no_long_gap, require_on_grid, require_order, usual_step
 from .report import TableReport
 from .schemas import SourceTable
-from .survey import stale_bars, table_report
+from .survey import far_marks, stale_bars, table_report
 
 PRICES = ("open", "high", "low", "close")
 SEPARATORS = ("_", "/", "-", "")
@@ -32,7 +32,7 @@ def lay_bars(
     symbols: Sequence[str],
     columns: Sequence[str],
     max_gap: int,
-    last: FloatArray | None = None,
+    last: Mapping[str, FloatArray] | None = None,
 ) -> LaidTable:
     """Bars of perp, mark or spot on the grid.
 
@@ -49,7 +49,7 @@ def lay_bars(
     max_gap
         Longest run of missing bars of a symbol.
     last
-        Closes of the last-price bars, (T, n), against which a mark is looked at for standing still.
+        The last-price bars, each column (T, n), against which a mark is held: does it stand still, is it far off.
 
     Raises
     ------
@@ -63,7 +63,10 @@ def lay_bars(
     places, notes = _places(table, symbols)
     bars, shape = grid.bar_of(stamps), (grid.bars, len(symbols))
     laid = {c: placed(table.frame[c].to_numpy(np.float64), bars, places, shape) for c in columns}
-    stale = None if last is None else _per_name(stale_bars(laid, last), table, symbols)
+    stale = None
+    if last is not None:
+        stale = _per_name(stale_bars(laid, last["close"]), table, symbols)
+        notes = (*notes, *far_marks(laid, last, grid.times, symbols))
     return LaidTable(laid, table_report(table, grid, order, grid.step, stale=stale, notes=notes))
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ...riskcore.arrays import BoolArray, FloatArray, IntArray
+from ...riskcore.arrays import BoolArray, FloatArray, IntArray, TimeArray
 from .grid import BarGrid, nanoseconds
 from .report import SymbolReport, TableReport
 from .schemas import SourceTable, required_columns
 
 STALE_RUN = 3
 """A mark that stands still for this many bars while last prices move is stale."""
+FAR = 0.1
+"""A mark this far outside of the bar's last prices is doubted; on five coins of Binance since 2020 .03 was the most."""
 
 
 def table_report(
@@ -94,6 +96,40 @@ def stale_bars(mark: dict[str, FloatArray], last: FloatArray) -> IntArray:
     moved = np.vstack([np.zeros((1, last.shape[1]), np.bool_), last[1:] != last[:-1]])
     counts: IntArray = _long_runs(still & moved).sum(axis=0, dtype=np.int64)
     return counts
+
+
+def far_marks(
+    mark: Mapping[str, FloatArray], last: Mapping[str, FloatArray], opens: TimeArray, symbols: Sequence[str]
+) -> list[str]:
+    """A sentence for each symbol whose mark left the range of last prices by more than `FAR`, naming the worst bar.
+
+    Parameters
+    ----------
+    mark, last
+        Columns high and low, each (T, n).
+    opens, symbols
+        Opens of the bars and names of the columns.
+
+    Examples
+    --------
+    >>> prices = {"high": np.array([[101.0], [102.0]]), "low": np.array([[99.0], [100.0]])}
+    >>> wrong = prices | {"low": np.array([[99.0], [10.0]])}
+    >>> hours = np.array(["2024-01-01T00", "2024-01-01T01"], "datetime64[ns]")
+    >>> far_marks(wrong, prices, hours, ("BTC",))
+    ['BTC: the mark is more than 10% outside of last prices in 1 bar, most at 2024-01-01T01:00:00 (low 10, last 100)']
+    """
+    said = []
+    below, above = np.log(last["low"] / mark["low"]), np.log(mark["high"] / last["high"])
+    beyond = np.nan_to_num(np.fmax(below, above))
+    for column, symbol in enumerate(symbols):
+        count, worst = int((beyond[:, column] > np.log1p(FAR)).sum()), int(beyond[:, column].argmax())
+        if count:
+            side = "low" if beyond[worst, column] == below[worst, column] else "high"
+            opened = np.datetime_as_string(opens[worst], unit="s")
+            bar = f"{opened} ({side} {mark[side][worst, column]:g}, last {last[side][worst, column]:g})"
+            bars = f"{count} bar" if count == 1 else f"{count} bars"
+            said.append(f"{symbol}: the mark is more than {FAR:.0%} outside of last prices in {bars}, most at {bar}")
+    return said
 
 
 def _long_runs(flags: BoolArray) -> BoolArray:
