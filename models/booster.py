@@ -19,7 +19,8 @@ from .tree_text import UnsupportedModelError
 
 REPRODUCIBLE: Mapping[str, Any] = {
     "deterministic": True,
-    "force_row_wise": True,
+    # column by column one thread sums each histogram; row by row threads each sum a part, and the bits depend on them
+    "force_col_wise": True,
     "verbose": -1,
     # of rows in a file LightGBM cannot know beforehand which features never split: it must not pass them over elsewhere
     "feature_pre_filter": False,

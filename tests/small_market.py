@@ -100,17 +100,26 @@ def scrambled(original: MarketData, first_bar: int, seed: int = 1) -> MarketData
         out[first_bar:] = out[first_bar:] * drift
         return out
 
-    bars = {name: moved(getattr(history, name)) for name in ("open", "high", "low", "close")}
+    wider = np.exp(np.abs(rng.normal(0.0, 0.02, (rest, history.close.shape[1]))))
+
+    def ranged(bars):
+        """Bars moved, and wider: what is made of ranges alone changes too."""
+        out = {name: moved(values) for name, values in bars.items()}
+        out["high"][first_bar:] *= wider
+        out["low"][first_bar:] /= wider
+        return out
+
+    bars = ranged({name: getattr(history, name) for name in ("open", "high", "low", "close")})
     funding = np.array(history.funding)
     funding[first_bar:] += 0.003
     changes = {name: moved(getattr(original, name)) for name in ("funding_rate", "open_interest")}
     depth = original.depth.copy()
     late = depth["timestamp"].dt.tz_localize(None).to_numpy() >= history.times[first_bar]
-    depth.loc[late, "notional"] *= 7.0
+    depth.loc[late, "notional"] *= np.where(depth.loc[late, "side"] == "bid", 7.0, 3.0)
     return replace(
         original,
         history=replace(history, **bars, funding=funding),
-        trade={name: moved(values) for name, values in original.trade.items()},
+        trade=ranged(original.trade),
         depth=depth,
         **changes,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import fields, replace
 
 import numpy as np
@@ -126,12 +127,23 @@ def test_no_account_is_known_to_live_into_the_span_or_is_seen_until_windows_are_
 
 
 def test_a_model_fitted_around_a_span_cannot_know_it(tmp_path):
-    """Everything that happened in the span changed: the same bytes of a model."""
-    plan = small.plan(rounds=3, accounts=300, train_end=dt.date(2022, 5, 20))
-    stored = []
-    for name, data in (("one", small.data()), ("other", changed_inside(small.data()))):
-        view = view_market(market_without(data, *span()))
+    """Everything that happened in the span changed: the same bytes of a model; not so where the span is left in."""
+    plan = small.plan(rounds=3, accounts=3000, train_end=dt.date(2022, 5, 20))
+
+    def stored(data, name):
+        view = view_market(data)
         model = fit_forecaster(view, small.RULES, plan, *training_bars(plan, view.history, 4), (1, 4))
         save_state(model.state(), tmp_path / name)
-        stored.append({path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())})
-    assert stored[0] == stored[1]
+        return {path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())}
+
+    one, other = small.data(), changed_inside(small.data())
+    around = stored(market_without(one, *span()), "around")
+    assert stored(market_without(other, *span()), "changed around") == around
+    through, changed = stored(one, "through"), stored(other, "changed through")
+    boosters = [
+        name for name in around if name.startswith(("state.lightgbm", "state.correction", "state.scales.learned"))
+    ]
+    assert len(boosters) == 8
+    for name in boosters:
+        assert changed[name] != through[name]
+        assert any(int(leaves) > 1 for leaves in re.findall(rb"num_leaves=(\d+)", around[name]))

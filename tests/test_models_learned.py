@@ -186,9 +186,10 @@ def test_booster_finds_what_was_planted(fitted: AccountBooster) -> None:
 
 
 def test_without_trees_the_offset_or_the_base_rate_comes_back(fitted: AccountBooster) -> None:
-    sample, breached = accounts(500, 3)
-    start = np.random.default_rng(4).normal(size=(500, 2))
+    sample, breached = accounts(6000, 3)
+    start = np.random.default_rng(4).normal(size=(6000, 2))
     corrected = booster().fit(sample, breached, start)
+    assert (corrected.scores(sample, start) != start).any()
     np.testing.assert_array_equal(corrected.scores(sample, start, trees=0), start)
     trained, outcome = accounts(6000, 1)
     outcome[::9, 1] = np.nan
@@ -233,7 +234,7 @@ def test_explanations_add_up_to_the_score(fitted: AccountBooster) -> None:
 
 def test_booster_state_and_threads_change_no_bit(fitted: AccountBooster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("margincast.models.booster.PARALLEL_ROWS", 1)
-    sample, breached = accounts(2500, 1)
+    sample, breached = accounts(6000, 1)
     once, twice = (booster((4, 6), threads).fit(sample, breached) for threads in (1, 2))
     text = json.dumps(once.state())
     assert json.dumps(twice.state()) == text

@@ -13,6 +13,7 @@ from margincast.features.readers.folder import read_market_folder
 from margincast.riskcore.errors import CorruptModelError, InputError
 from margincast.riskcore.what_if import with_deposit
 from margincast.training import evaluate, fit
+from margincast.training.account_features import DIRECTIONS, structural_directions
 from margincast.training.dataset import sample_of, simulated_dataset
 from margincast.training.evaluate import evaluate_market
 from margincast.training.fit import fit_forecaster
@@ -69,7 +70,8 @@ def test_another_seed_gives_another_model(stored, tmp_path):
     assert fitted_bytes(tmp_path / "model", seed=2) != stored
 
 
-def test_one_and_two_threads_give_the_same_bytes(stored, tmp_path):
+def test_one_and_two_threads_give_the_same_bytes(stored, tmp_path, monkeypatch):
+    monkeypatch.setattr("margincast.models.booster.PARALLEL_ROWS", 1)
     files = fitted_bytes(tmp_path / "model", threads=2)
     assert [name for name in stored if files[name] != stored[name]] == []
 
@@ -142,6 +144,24 @@ def test_no_forecast_rises_with_a_deposit(rows):
     assert before["hybrid"].max() < 0.05
 
 
+class _Reversed(ThisMachine):
+    def labelled(self, *arguments, **settings):
+        data = super().labelled(*arguments, **settings)
+        return replace(data, breached=1 - data.breached)
+
+
+def test_boosters_do_not_learn_that_a_deposit_endangers(rows):
+    """Even from outcomes turned round, of which trees left alone would learn it."""
+    late, sample, _ = rows
+    view = small.view()
+    model = fit_forecaster(view, small.RULES, PLAN, *training_bars(PLAN, view.history, 24), small.HORIZONS, _Reversed())
+    richer = with_deposit(small.dataset().book.take(late), 0.5 * sample.exposure.gross)
+    after = model.lightgbm_.predict(sample_of(view, richer, sample.bar, small.RULES, small.HORIZONS))
+    assert (after <= model.lightgbm_.predict(sample)).all()
+    assert model.lightgbm_.directions == DIRECTIONS
+    assert model.correction_.directions == DIRECTIONS | structural_directions(model.correction_.columns)
+
+
 def test_what_is_only_compared_is_left_out_without_a_market(rows):
     _, sample, fields = rows
     assert set(small.fitted().predict(sample, fields)) == set(NAMES) - set(ONLY_COMPARED)
@@ -197,11 +217,42 @@ def test_shuffled_outcomes_teach_nothing():
     assert (spread[0] < 0.5 * spread[1]).all()
 
 
-def test_calibration_is_fitted_on_days_the_trial_has_not_touched():
-    data = small.dataset()
-    block = fit._validation_block(data, 24)
-    assert data.sample.bar[block.fit].max() + 24 <= data.sample.bar[block.judge].min()
-    assert len(block.judge) == pytest.approx(0.2 * len(data), abs=2)
+class _Recording(ThisMachine):
+    """Keeps what each booster is given; `turned` accounts are told the opposite of what became of them."""
+
+    def __init__(self, turned):
+        self.turned, self.given = turned, []
+
+    def labelled(self, *arguments, **settings):
+        data = super().labelled(*arguments, **settings)
+        self.block = fit._validation_block(data, 24)
+        told = data.breached.copy()
+        if self.turned:
+            told[self.block.judge] = 1 - told[self.block.judge]
+        return replace(data, breached=told)
+
+    def fitted(self, model, sample, breached, offset):
+        self.given.append([sample.bar, sample.features, breached, np.zeros(0) if offset is None else offset])
+        return super().fitted(model, sample, breached, offset)
+
+
+def test_the_trial_that_is_calibrated_knows_nothing_of_the_days_it_is_judged_on():
+    """Their outcomes turned round: what the trial's boosters are given stays, what the final ones are given changes."""
+    view, places = small.view(), [_Recording(turned=False), _Recording(turned=True)]
+    models = [
+        fit_forecaster(view, small.RULES, PLAN, *training_bars(PLAN, view.history, 24), (1, 24), place)
+        for place in places
+    ]
+    lightgbm_trial, lightgbm, correction_trial, correction = zip(*(place.given for place in places), strict=True)
+    block = places[0].block
+    for one, other in (lightgbm_trial, correction_trial):
+        assert all(x.tobytes() == y.tobytes() for x, y in zip(one, other, strict=True))
+        assert len(one[0]) == len(block.fit) and one[0].max() + 24 <= lightgbm[0][0][block.judge].min()
+    for one, other in (lightgbm, correction):
+        assert len(one[0]) == 3000 and not np.array_equal(one[2], other[2])
+    assert not np.array_equal(correction[0][3], correction[1][3])
+    assert len(block.judge) == pytest.approx(0.2 * 3000, abs=2)
+    assert models[0].calibration_[1].state() != models[1].calibration_[1].state()
 
 
 def forecast_at(view, bar: int) -> dict[str, np.ndarray]:
