@@ -11,6 +11,7 @@ from margincast.features.levels import LEVEL, LOGS, MOVES, relative_to_level
 from margincast.features.market_data import MarketData
 from margincast.features.volatility.day_types import day_type_ahead
 from margincast.features.volatility.estimators import parkinson
+from margincast.features.volatility.season_ahead import season_ahead
 from margincast.riskcore.errors import InputError
 from margincast.training import scales
 from margincast.training.market_view import view_market
@@ -124,20 +125,26 @@ def test_the_trees_start_from_harq(forecaster):
     assert np.array_equal(np.exp(base) * np.sqrt(6), harq, equal_nan=True)
 
 
-def test_the_season_of_a_days_type_is_told_of_less_than_a_day():
-    """Of the coin, and of the mean over all of them."""
+def test_the_usual_level_of_the_bars_ahead_is_among_the_columns():
+    """By time of day and of week; by type of day for less than a day, of the coin and of the mean over all."""
     view = small.view()
-    inputs, names = ScaleInputs(view.data, view.frame), SEASONS[2:]
+    inputs = ScaleInputs(view.data, view.frame)
     base = np.zeros((len(view.data.history) + 1, len(view.data.symbols)))
     high, low = view.data.mark("high"), view.data.mark("low")
     ranges = np.log(parkinson(high, low, 1)) - np.log(parkinson(high, low, 168))
     start, step = view.data.times[0], view.data.history.step
-    own, market = np.moveaxis(inputs.learned_columns(6, names, base), 2, 0)
-    np.testing.assert_allclose(own, day_type_ahead(ranges, start, step, 6, 26), rtol=0, atol=1e-12)
     of_all = day_type_ahead(ranges.mean(axis=1, keepdims=True), start, step, 6, 26)
-    np.testing.assert_allclose(market, np.broadcast_to(of_all, market.shape), rtol=0, atol=1e-12)
-    assert np.isfinite(own[LAST]).all() and not np.allclose(own[LAST], market[LAST])
-    assert np.isnan(inputs.learned_columns(24, names, base)).all()
+    expected = [
+        season_ahead(ranges, 6, 24, 28),
+        season_ahead(ranges, 6, 168, 12),
+        day_type_ahead(ranges, start, step, 6, 26),
+        np.broadcast_to(of_all, base.shape),
+    ]
+    found = inputs.learned_columns(6, SEASONS, base)
+    np.testing.assert_allclose(found, np.stack(expected, axis=2), rtol=0, atol=1e-12)
+    assert np.isfinite(found[LAST]).all() and len(np.unique(found[LAST])) == found[LAST].size - 2
+    of_a_day = inputs.learned_columns(24, SEASONS, base)
+    assert np.isfinite(of_a_day[LAST, :, :2]).all() and np.isnan(of_a_day[:, :, 2:]).all()
 
 
 def test_leaves_hold_more_rows_the_longer_windows_overlap(forecaster):
