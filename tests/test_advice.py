@@ -23,7 +23,7 @@ from margincast.riskcore.records import book_from_records
 from margincast.riskcore.rulebook import RateSchedule, RuleBook
 from margincast.riskcore.what_if import with_deposit, with_hedge, with_leg_reduction, with_reduction
 from margincast.training.account_features import BarRisk
-from margincast.training.advice import advise
+from margincast.training.advice import SCAN, advise
 from margincast.training.advice_costs import HOURS_A_YEAR, AdviceCosts, ladders_before, usual_costs
 from margincast.training.advice_search import least_steps
 from margincast.training.population import simulate_accounts
@@ -349,13 +349,24 @@ def test_no_smaller_cut_of_one_leg_is_enough(scorer, book, advice, costs):
             assert not advice.leg.symbol[pool]
 
 
+def may_be_found(enough) -> np.ndarray:
+    """Steps a search may end at: where sizes that are enough begin, in the gap below the scan's first that is enough."""
+    scanned = np.ceil(np.arange(SCAN + 1) * (len(enough) - 1) / SCAN).astype(int)
+    first = np.flatnonzero(enough[scanned])
+    if len(first) == 0 or first[0] == 0:
+        return scanned[first[:1]]
+    gap = np.arange(scanned[first[0] - 1] + 1, scanned[first[0]] + 1)
+    return gap[enough[gap] & ~enough[gap - 1]]
+
+
 def test_no_smaller_hedge_in_any_instrument_and_on_any_side_is_enough(scorer, book, advice, costs):
+    """But where a hedge beyond helps less: then one smaller may hide between two sizes of the scan, and only there."""
     hedges = endangered(advice, advice.hedge.symbol != "", 3)
     without = endangered(advice, (advice.hedge.symbol == "") & (book.isolated == ""), 1)
     assert hedges and without
-    gross = scorer.sample(book).exposure.gross
+    gross, exact = scorer.sample(book).exposure.gross, 0
     for pool in [*hedges, *without]:
-        steps, least = np.arange(1001), np.inf
+        steps, found = np.arange(1001), []
         cases, held = book.take(np.full(len(steps), pool)), slice(*book.position_pointer[pool : pool + 2])
         for instrument, mark in enumerate(scorer.market.mark):
             net = book.quantity[held][book.position_instrument[held] == instrument].sum()
@@ -364,13 +375,17 @@ def test_no_smaller_hedge_in_any_instrument_and_on_any_side_is_enough(scorer, bo
                     continue  # a cut
                 quantity = side * steps / 1000 * gross[pool] / mark
                 after, taken = hedged(scorer, costs, cases, instrument, quantity)
-                enough = np.flatnonzero((probability(scorer, after) <= TARGET) & taken)
-                least = min(least, abs(quantity[enough[0]]) * mark) if len(enough) else least
-        if np.isfinite(least):
-            mark = scorer.market.mark[small.SYMBOLS.index(advice.hedge.symbol[pool])]
-            assert abs(advice.hedge.quantity[pool]) * mark == pytest.approx(least)
-        else:
+                ends = may_be_found((probability(scorer, after) <= TARGET) & taken)
+                if len(ends):
+                    found.append(abs(quantity[ends]) * mark)
+        if not found:
             assert not advice.hedge.symbol[pool]
+            continue
+        notional = abs(advice.hedge.quantity[pool]) * scorer.market.mark[small.SYMBOLS.index(advice.hedge.symbol[pool])]
+        assert np.isclose(notional, np.concatenate(found), rtol=1e-6, atol=0).any()
+        assert notional <= min(ends.max() for ends in found) * (1 + 1e-6)
+        exact += notional == pytest.approx(min(ends.min() for ends in found))
+    assert exact >= 2
 
 
 def test_every_measure_is_out_of_breach_and_at_the_target(scorer, book, advice, costs):
