@@ -350,7 +350,7 @@ def test_no_smaller_cut_of_one_leg_is_enough(scorer, book, advice, costs):
 
 
 def may_be_found(enough) -> np.ndarray:
-    """Steps a search may end at: where sizes that are enough begin, in the gap below the scan's first that is enough."""
+    """Steps a search may end at: where sizes that are enough begin, in the gap below the first enough of the scan."""
     scanned = np.ceil(np.arange(SCAN + 1) * (len(enough) - 1) / SCAN).astype(int)
     first = np.flatnonzero(enough[scanned])
     if len(first) == 0 or first[0] == 0:
