@@ -90,8 +90,10 @@ class ScaleInputs:
         ]
         if horizon >= day or day * step != DAY:
             return seasons + [np.full_like(seasons[0], np.nan)] * 2
-        market = np.repeat(_mean_known(deviation), deviation.shape[1], axis=1)
-        return seasons + [day_type_ahead(x, data.times[0], step, horizon, SEASON_WEEKS) for x in (deviation, market)]
+        own, market = (
+            day_type_ahead(x, data.times[0], step, horizon, SEASON_WEEKS) for x in (deviation, _mean_known(deviation))
+        )
+        return [*seasons, own, np.broadcast_to(market, own.shape)]
 
     def _bars(self, hours: float) -> int:
         return max(2, round(hours / self.data.bar_hours))

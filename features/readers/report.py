@@ -132,13 +132,20 @@ def _table_line(table: TableReport) -> str:
     gaps = sum(s.gaps for s in table.symbols)
     missing = sum(s.missing_bars for s in table.symbols)
     longest = max((s.longest_gap for s in table.symbols), default=0)
-    line = f"{table.table} ({table.file}, sha256 {table.sha256[:12]}): {_count(table.rows, 'row')}, "
-    line += f"{_count(len(table.symbols), 'symbol')}, {_count(gaps, 'gap')}"
-    line += f" ({_count(missing, 'bar')}, longest {longest})" if gaps else ""
-    line += f", {_count(sum(s.bad_bars for s in table.symbols), 'bad bar')}"
+    line = f"{table.table} ({table.file}, sha256 {table.sha256[:12]}): {count_of(table.rows, 'row')}, "
+    line += f"{count_of(len(table.symbols), 'symbol')}, {count_of(gaps, 'gap')}"
+    line += f" ({count_of(missing, 'bar')}, longest {longest})" if gaps else ""
+    line += f", {count_of(sum(s.bad_bars for s in table.symbols), 'bad bar')}"
     stale = sum(s.stale_bars for s in table.symbols)
-    return line + (f", {_count(stale, 'stale bar')}" if stale else "")
+    return line + (f", {count_of(stale, 'stale bar')}" if stale else "")
 
 
-def _count(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
+    """A number of things in words.
+
+    Examples
+    --------
+    >>> count_of(1, "gap"), count_of(2, "gap")
+    ('1 gap', '2 gaps')
+    """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

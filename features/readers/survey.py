@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...riskcore.arrays import BoolArray, FloatArray, IntArray, TimeArray
 from .grid import BarGrid, nanoseconds
-from .report import SymbolReport, TableReport
+from .report import SymbolReport, TableReport, count_of
 from .schemas import SourceTable, required_columns
 
 STALE_RUN = 3
@@ -126,9 +126,9 @@ def far_marks(
         if count:
             side = "low" if beyond[worst, column] == below[worst, column] else "high"
             opened = np.datetime_as_string(opens[worst], unit="s")
-            bar = f"{opened} ({side} {mark[side][worst, column]:g}, last {last[side][worst, column]:g})"
-            bars = f"{count} bar" if count == 1 else f"{count} bars"
-            said.append(f"{symbol}: the mark is more than {FAR:.0%} outside of last prices in {bars}, most at {bar}")
+            worst_bar = f"{opened} ({side} {mark[side][worst, column]:g}, last {last[side][worst, column]:g})"
+            outside = f"more than {FAR:.0%} outside of last prices in {count_of(count, 'bar')}"
+            said.append(f"{symbol}: the mark is {outside}, most at {worst_bar}")
     return said
 
 

@@ -64,12 +64,12 @@ def day_type_ahead(
         raise InputError("must be bars of a part of a day, fewer than a day of them", column="horizon", value=horizon)
     rows, columns = deviation.shape
     opens = start + np.arange(rows + horizon) * step
-    of_day = ((opens - opens.astype("datetime64[D]")) // step).astype(np.int64)
+    kinds, of_day = day_type(opens), ((opens - opens.astype("datetime64[D]")) // step).astype(np.int64)
     known = np.vstack((deviation, np.full((horizon, columns), np.nan)))
     usual = np.full_like(known, np.nan)
     for kind, days in enumerate(DAYS_A_WEEK):
         for time in range(a_day):
-            bars = np.flatnonzero((day_type(opens) == kind) & (of_day == time))
+            bars = np.flatnonzero((kinds == kind) & (of_day == time))
             end = np.arange(len(bars))
             usual[bars] = _means(known[bars], np.maximum(end - weeks * days, 0), end)
     now = np.arange(rows + 1)
